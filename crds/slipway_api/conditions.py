@@ -1,0 +1,79 @@
+"""The whole vocabulary of status: condition types, phases, reasons, outcomes.
+
+Four conditions so that `kubectl wait`, Helm, Flux and Argo CD agree (kstatus: Reconciling=True means in progress,
+Stalled=True means failed). A reason is machine-readable and stable; the message beside it is for people.
+"""
+
+from enum import StrEnum
+
+
+class ConditionType(StrEnum):
+    AVAILABLE = "Available"  # somebody answers requests
+    READY = "Ready"  # what was asked for serves, nothing is to be done
+    RECONCILING = "Reconciling"  # under way
+    STALLED = "Stalled"  # will not go on by itself
+
+
+class Phase(StrEnum):
+    """One word for `kubectl get`; conditions carry the detail."""
+
+    PENDING = "Pending"  # seen, nothing serves yet
+    SERVING = "Serving"  # what was asked for serves
+    ROLLING_OUT = "RollingOut"  # a candidate is on its way
+    PAUSED = "Paused"  # a person must say go on
+    ABORTING = "Aborting"  # weight 0 asked, not yet cleaned up
+    ROLLED_BACK = "RolledBack"  # stable serves, the asked revision was rejected
+    FAILED = "Failed"  # nothing serves and nothing will by itself
+
+
+class Reason(StrEnum):
+    # progress
+    SERVING = "Serving"
+    WAITING_FOR_PODS = "WaitingForPods"
+    WAITING_FOR_ROUTERS = "WaitingForRouters"
+    HOLDING = "Holding"  # a step's hold time runs
+    INSUFFICIENT_DATA = "InsufficientData"
+    MEASUREMENT_UNAVAILABLE = "MeasurementUnavailable"
+    SHEDDING = "Shedding"  # the candidate sheds load: more weight would not help
+    PODS_DISTURBED = "PodsDisturbed"  # eviction, drain, lost node: held while pods are replaced
+    PROMOTING = "Promoting"
+    ABORTING = "Aborting"
+    DRAINING = "Draining"
+    ROLLING_OUT = "RollingOut"
+    PAUSED = "Paused"
+    FIRST_REVISION = "FirstRevision"
+    # outcomes and causes of an abort
+    ERRORS = "Errors"  # the candidate fails more than stable
+    REFUSALS = "Refusals"  # the candidate refuses what stable accepts
+    LATENCY = "Latency"
+    LIMIT_EXCEEDED = "LimitExceeded"  # an absolute limit of analysis.metrics
+    CONTAINER_FAILED = "ContainerFailed"  # a candidate container ended by itself
+    READINESS_LOST = "ReadinessLost"
+    START_DEADLINE = "StartDeadlineExceeded"
+    ABORTED_BY_USER = "AbortedByUser"
+    SUPERSEDED = "Superseded"
+    ROLLED_BACK = "RolledBack"
+    NO_WAY_BACK = "NoWayBack"  # stable cannot serve, the candidate keeps its share
+    # what the user must correct
+    UNKNOWN_POOL = "UnknownPool"
+    UNKNOWN_RUNTIME = "UnknownRuntime"
+    NAME_CONFLICT = "NameConflict"
+    NO_PORT = "NoPort"
+    INVALID_SPEC = "InvalidSpec"
+    IMAGE_UNAVAILABLE = "ImageUnavailable"
+    MODEL_REJECTED = "ModelRejected"  # the server would not load it; its own words follow
+    # commands
+    COMMAND_REFUSED = "CommandRefused"
+
+
+class Outcome(StrEnum):
+    PROMOTED = "Promoted"
+    ABORTED = "Aborted"
+    SUPERSEDED = "Superseded"
+
+
+class VerdictState(StrEnum):
+    PASS = "pass"
+    FAIL = "fail"
+    INSUFFICIENT = "insufficient"
+    UNAVAILABLE = "unavailable"

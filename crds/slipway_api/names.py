@@ -1,0 +1,68 @@
+"""Names that cross a process border: labels, annotations, ports, headers, environment, metrics.
+
+Standard library only: the router's first process and the sandbox import it too.
+"""
+
+from typing import Final
+
+GROUP: Final = "slipway.dev"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+MODEL_DEPLOYMENT_KIND: Final = "ModelDeployment"
+MODEL_DEPLOYMENT_PLURAL: Final = "modeldeployments"
+COMPUTE_POOL_KIND: Final = "ComputePool"
+COMPUTE_POOL_PLURAL: Final = "computepools"
+
+# Labels on every object that the operator makes for a ModelDeployment.
+LABEL_DEPLOYMENT: Final = "slipway.dev/deployment"
+LABEL_REVISION: Final = "slipway.dev/revision"
+LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+LABEL_NAME: Final = "app.kubernetes.io/name"
+LABEL_COMPONENT: Final = "app.kubernetes.io/component"
+MANAGER: Final = "slipway"  # label value and field manager of children
+STATUS_MANAGER: Final = "slipway-status"  # field manager of the status subresource
+COMPONENT_ROUTER: Final = "router"
+COMPONENT_OPERATOR: Final = "operator"
+COMPONENT_MODEL: Final = "model"
+
+# `promote@<revision>#<nonce>`, likewise pause, resume, abort; answered in status.command.
+ANNOTATION_COMMAND: Final = "slipway.dev/command"
+
+NAME_LENGTH_MAX: Final = 50  # leaves room for "-<revision hash>" in a 63-character Service name
+CONTAINER_MODEL: Final = "model"
+
+# Ports. One listener per ModelDeployment lies in LISTENER_PORTS; the client-facing Service maps 80 to it.
+SERVICE_PORT: Final = 80
+PORT_HTTP: Final = 8080  # model server: REST, health, /metrics
+PORT_GRPC: Final = 9000  # model server: gRPC
+PORT_XDS: Final = 18000  # operator: ADS and access logs, mutual TLS
+PORT_OPERATOR_HTTP: Final = 8080  # operator: /healthz, /readyz, /metrics
+PORT_ROUTER_HEALTH: Final = 8002  # router: /ready, /healthz
+LISTENER_PORT_FIRST: Final = 10000
+LISTENER_PORT_LAST: Final = 32767
+
+# Headers (gRPC: metadata of the same name).
+HEADER_REVISION: Final = "x-slipway-revision"  # answer: the revision that computed it, by the model server
+HEADER_CONFIG: Final = "x-slipway-config"  # answer: hash of the route configuration that chose it, by the router
+HEADER_ATTEMPTS: Final = "x-envoy-attempt-count"  # answer: attempts the router made
+HEADER_REQUEST_ID: Final = "x-request-id"
+CONFIG_PATH: Final = "/.slipway/config"  # answered by the router itself: body is the hash
+
+# The model server's settings, all `SLIPWAY_SERVER_<NAME>`; written by the operator into the pod template.
+SERVER_ENV_PREFIX: Final = "SLIPWAY_SERVER_"
+SERVER_ENV: Final = (
+    "MODEL_NAME",
+    "MODEL_VERSION",
+    "MODEL_URI",
+    "MODEL_DIGEST",
+    "NAMESPACE",
+    "DEPLOYMENT",
+    "REVISION",
+)
+MODEL_DIR: Final = "/var/lib/slipway/model"  # an emptyDir: downloaded bytes
+TERMINATION_LOG: Final = "/dev/termination-log"  # why a model server gave up, one sentence; shown in status
+
+# Secret in the operator's namespace, made by the operator; routers mount ca.crt, router.crt and router.key only.
+CERTIFICATES_SECRET: Final = "slipway-certificates"
+XDS_SERVER_NAME: Final = "operator.slipway.dev"  # SAN of the operator's leaf
+XDS_CLIENT_NAME: Final = "router.slipway.dev"  # SAN of the routers' leaf

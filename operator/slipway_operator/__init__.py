@@ -1,0 +1,1 @@
+"""The operator: watches ModelDeployments, decides in `engine`, acts through `adapters`."""

@@ -1,0 +1,48 @@
+"""What a gate says, with the numbers behind it."""
+
+from dataclasses import dataclass
+
+from slipway_api.conditions import Reason, VerdictState
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One gate's verdict.
+
+    `reason` is the abort reason if the state is fail. `have` counts candidate attempts so far,
+    `need` about how many more a verdict takes at the rates seen (None: not to be foreseen; 0:
+    decided). `message` is one sentence with both sides' numbers.
+    """
+
+    gate: str
+    state: VerdictState
+    reason: Reason
+    message: str
+    candidate_count: int
+    candidate_bad_count: int
+    stable_count: int
+    stable_bad_count: int
+    have: int
+    need: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class GuardView:
+    """Everything the guard knows of one rollout at one moment.
+
+    `rollout` is the rollout's id; a view of another rollout counts as none. `is_shedding`: the
+    candidate shed load in the last seconds more than stable did. `evidence` is the opaque text
+    that restores the guard after a restart (below 4 KiB). `stable_latency_s_p999` is None before the
+    first answer of stable.
+    """
+
+    rollout: str
+    verdicts: tuple[Verdict, ...]
+    is_shedding: bool
+    evidence: str
+    stable_latency_s_p999: float | None
+
+    @property
+    def failed(self) -> Verdict | None:
+        """The first gate that convicts the candidate, if any."""
+        return next((v for v in self.verdicts if v.state is VerdictState.FAIL), None)

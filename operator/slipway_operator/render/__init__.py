@@ -1,0 +1,1 @@
+"""From decisions to Kubernetes objects and Envoy resources: pure, whole every time."""

@@ -1,0 +1,1 @@
+"""The first process of a router pod: starts Envoy, answers probes, drains before it stops."""
