@@ -32,8 +32,9 @@ class ComputePoolSpec(ContractModel):
         dict[str, str], Field(description="Labels a node must carry to belong to this pool.")
     ] = {}
     tolerations: Annotated[
-        list[Toleration], Field(max_length=16, description="Taints that pods of this pool accept.")
-    ] = []
+        tuple[Toleration, ...],
+        Field(max_length=16, description="Taints that pods of this pool accept."),
+    ] = ()
     resources: Annotated[
         Resources,
         Field(description="Used where a ModelDeployment names none; entries are merged by name."),

@@ -1,7 +1,8 @@
 """The whole vocabulary of status: condition types, phases, reasons, outcomes.
 
-Four conditions so that `kubectl wait`, Helm, Flux and Argo CD agree (kstatus: Reconciling=True means in progress,
-Stalled=True means failed). A reason is machine-readable and stable; the message beside it is for people.
+Four conditions so that `kubectl wait`, Helm, Flux and Argo CD agree (kstatus: Reconciling=True
+means in progress, Stalled=True means failed). A reason is machine-readable and stable; the message
+beside it is for people.
 """
 
 from enum import StrEnum

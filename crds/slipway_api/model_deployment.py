@@ -77,8 +77,9 @@ class Runtime(ContractModel):
         Field(min_length=1, max_length=512, description="Image to use instead of the built-in."),
     ] = None
     env: Annotated[
-        list[EnvVar], Field(max_length=64, description="Extra variables of the model container.")
-    ] = []
+        tuple[EnvVar, ...],
+        Field(max_length=64, description="Extra variables of the model container."),
+    ] = ()
 
 
 class SecretReference(ContractModel):
@@ -96,7 +97,7 @@ class Compute(ContractModel):
         Resources, Field(description="Merged by name over the pool's default resources.")
     ] = Resources()
     service_account_name: ObjectName | None = None
-    image_pull_secrets: Annotated[list[SecretReference], Field(max_length=8)] = []
+    image_pull_secrets: Annotated[tuple[SecretReference, ...], Field(max_length=8)] = ()
     pod_labels: Annotated[dict[str, str], Field(description="Extra labels of the pods.")] = {}
     pod_annotations: Annotated[
         dict[str, str], Field(description="Extra annotations of the pods.")
@@ -121,15 +122,15 @@ class CanaryStep(ContractModel):
 class Canary(ContractModel):
     """Grow the candidate's weight step by step, then to 100 %."""
 
-    steps: Annotated[list[CanaryStep], Field(min_length=1, max_length=20)]
+    steps: Annotated[tuple[CanaryStep, ...], Field(min_length=1, max_length=20)]
 
 
 DEFAULT_CANARY = Canary(
-    steps=[
+    steps=(
         CanaryStep(weight=5, hold="2m"),
         CanaryStep(weight=25, hold="5m"),
         CanaryStep(weight=50, hold="5m"),
-    ]
+    )
 )
 
 
@@ -173,7 +174,7 @@ class Insufficient(ContractModel):
 class Analysis(ContractModel):
     """Which measurements decide. Failures, refusals and pod health are always watched."""
 
-    metrics: Annotated[list[Metric], Field(max_length=16)] = []
+    metrics: Annotated[tuple[Metric, ...], Field(max_length=16)] = ()
     insufficient: Insufficient = Insufficient()
 
 

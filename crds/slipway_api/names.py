@@ -31,7 +31,8 @@ ANNOTATION_COMMAND: Final = "slipway.dev/command"
 NAME_LENGTH_MAX: Final = 50  # leaves room for "-<revision hash>" in a 63-character Service name
 CONTAINER_MODEL: Final = "model"
 
-# Ports. One listener per ModelDeployment lies in LISTENER_PORTS; the client-facing Service maps 80 to it.
+# Ports. Each ModelDeployment has one listener in LISTENER_PORT_FIRST..LAST; its client-facing
+# Service maps 80 to it.
 SERVICE_PORT: Final = 80
 PORT_HTTP: Final = 8080  # model server: REST, health, /metrics
 PORT_GRPC: Final = 9000  # model server: gRPC
@@ -41,14 +42,16 @@ PORT_ROUTER_HEALTH: Final = 8002  # router: /ready, /healthz
 LISTENER_PORT_FIRST: Final = 10000
 LISTENER_PORT_LAST: Final = 32767
 
-# Headers (gRPC: metadata of the same name).
-HEADER_REVISION: Final = "x-slipway-revision"  # answer: the revision that computed it, by the model server
-HEADER_CONFIG: Final = "x-slipway-config"  # answer: hash of the route configuration that chose it, by the router
+# Headers (gRPC: metadata of the same name). On answers, REVISION is set by the model server (which
+# revision computed it) and CONFIG by the router (hash of the route configuration that chose it).
+HEADER_REVISION: Final = "x-slipway-revision"
+HEADER_CONFIG: Final = "x-slipway-config"
 HEADER_ATTEMPTS: Final = "x-envoy-attempt-count"  # answer: attempts the router made
 HEADER_REQUEST_ID: Final = "x-request-id"
 CONFIG_PATH: Final = "/.slipway/config"  # answered by the router itself: body is the hash
 
-# The model server's settings, all `SLIPWAY_SERVER_<NAME>`; written by the operator into the pod template.
+# The model server's settings, all `SLIPWAY_SERVER_<NAME>`; the operator writes them into the pod
+# template.
 SERVER_ENV_PREFIX: Final = "SLIPWAY_SERVER_"
 SERVER_ENV: Final = (
     "MODEL_NAME",
@@ -60,9 +63,10 @@ SERVER_ENV: Final = (
     "REVISION",
 )
 MODEL_DIR: Final = "/var/lib/slipway/model"  # an emptyDir: downloaded bytes
-TERMINATION_LOG: Final = "/dev/termination-log"  # why a model server gave up, one sentence; shown in status
+TERMINATION_LOG: Final = "/dev/termination-log"  # why a server gave up; shown in status
 
-# Secret in the operator's namespace, made by the operator; routers mount ca.crt, router.crt and router.key only.
+# Secret in the operator's namespace, made by the operator; routers mount only ca.crt, router.crt
+# and router.key of it.
 CERTIFICATES_SECRET: Final = "slipway-certificates"
 XDS_SERVER_NAME: Final = "operator.slipway.dev"  # SAN of the operator's leaf
 XDS_CLIENT_NAME: Final = "router.slipway.dev"  # SAN of the routers' leaf
