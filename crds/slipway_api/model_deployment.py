@@ -1,107 +1,29 @@
 """ModelDeployment: the specification that a user writes."""
 
-from typing import Annotated, Literal
+import re
+from itertools import pairwise
+from typing import Annotated, Final, Literal
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
-from slipway_api.base import ContractModel, Duration, Percent
-from slipway_api.compute_pool import Resources
+from slipway_api.base import (
+    DNS_LABEL_PATTERN,
+    DURATION_PATTERN,
+    ContractModel,
+    Duration,
+    Percent,
+    cel_text,
+    duration_s,
+)
+from slipway_api.model_source import ModelSource
+from slipway_api.names import NAME_LENGTH_MAX
+from slipway_api.rules import rule
+from slipway_api.status import ModelDeploymentStatus
+from slipway_api.workload import Compute, Runtime
 
-ObjectName = Annotated[
-    str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$")
-]
-
-
-class ModelSource(ContractModel):
-    """Which model, where its bytes are, and what they must be."""
-
-    name: Annotated[
-        str,
-        Field(
-            min_length=1,
-            max_length=128,
-            pattern=r"^[A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?$",
-            description="Name in request paths: /v2/models/NAME/infer.",
-        ),
-    ]
-    version: Annotated[
-        str,
-        Field(
-            min_length=1,
-            max_length=63,
-            pattern=r"^[A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?$",
-            description="Version reported in answers and metrics.",
-        ),
-    ]
-    uri: Annotated[
-        str,
-        Field(
-            min_length=1,
-            max_length=2048,
-            description="Where the bytes are: http(s)://… (one file), s3://BUCKET/KEY (a file or"
-            " a prefix), pvc://CLAIM/PATH (a volume).",
-        ),
-    ]
-    digest: Annotated[
-        str | None,
-        Field(
-            pattern=r"^sha256:[0-9a-f]{64}$",
-            description="sha256 of the file, or of the sorted lines 'SHA256  PATH' of a directory;"
-            " checked before the model is loaded.",
-        ),
-    ] = None
-    credentials_secret: Annotated[
-        ObjectName | None,
-        Field(
-            description="Secret in this namespace whose keys become environment variables of the"
-            " model container (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL, …)."
-        ),
-    ] = None
-
-
-class EnvVar(ContractModel):
-    """One environment variable of the model container."""
-
-    name: Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")]
-    value: Annotated[str, Field(max_length=4096)] = ""
-
-
-class Runtime(ContractModel):
-    """The program that serves the model."""
-
-    name: Annotated[
-        Literal["onnx"], Field(description="Built-in runtime: onnx (ONNX Runtime on CPU).")
-    ] = "onnx"
-    image: Annotated[
-        str | None,
-        Field(min_length=1, max_length=512, description="Image to use instead of the built-in."),
-    ] = None
-    env: Annotated[
-        tuple[EnvVar, ...],
-        Field(max_length=64, description="Extra variables of the model container."),
-    ] = ()
-
-
-class SecretReference(ContractModel):
-    """Name of a Secret in this namespace."""
-
-    name: ObjectName
-
-
-class Compute(ContractModel):
-    """Where the pods run, how many, with what."""
-
-    pool: Annotated[ObjectName, Field(description="Name of a ComputePool.")] = "cpu"
-    replicas: Annotated[int, Field(ge=1, le=1000, description="Pods of the stable revision.")] = 1
-    resources: Annotated[
-        Resources, Field(description="Merged by name over the pool's default resources.")
-    ] = Resources()
-    service_account_name: ObjectName | None = None
-    image_pull_secrets: Annotated[tuple[SecretReference, ...], Field(max_length=8)] = ()
-    pod_labels: Annotated[dict[str, str], Field(description="Extra labels of the pods.")] = {}
-    pod_annotations: Annotated[
-        dict[str, str], Field(description="Extra annotations of the pods.")
-    ] = {}
+STEP_COUNT_MAX: Final = 20
+# A share above 0 % and at most 100 %.
+ERROR_RATE_PATTERN: Final = r"^(100(\.0{1,3})?|[0-9]{1,2}(\.[0-9]{1,3})?)%$"
 
 
 class CanaryStep(ContractModel):
@@ -118,14 +40,39 @@ class CanaryStep(ContractModel):
         bool, Field(description="Stay at this step until a person promotes or resumes.")
     ] = False
 
+    @rule(
+        "duration(self.hold) <= duration('168h')",
+        message="hold may be at most 168h; to wait for a person write pause: true",
+        field="hold",
+    )
+    def hold_ends(self) -> bool:
+        return duration_s(self.hold) <= 168 * 3600
+
 
 class Canary(ContractModel):
     """Grow the candidate's weight step by step, then to 100 %."""
 
-    steps: Annotated[tuple[CanaryStep, ...], Field(min_length=1, max_length=20)]
+    steps: Annotated[
+        tuple[CanaryStep, ...],
+        Field(
+            min_length=1,
+            max_length=STEP_COUNT_MAX,
+            description="Weights in rising order; after the last step the candidate gets 100 %.",
+        ),
+    ]
+
+    @rule(
+        # A list of indexes instead of a two-variable comprehension: older API servers lack it.
+        f"{list(range(1, STEP_COUNT_MAX))}.all(i, i >= self.steps.size() ||"
+        " self.steps[i].weight > self.steps[i - 1].weight)",
+        message="weights must rise from step to step, e.g. 5, 25, 50 (100 follows by itself)",
+        field="steps",
+    )
+    def weights_rise(self) -> bool:
+        return all(one.weight < next_.weight for one, next_ in pairwise(self.steps))
 
 
-DEFAULT_CANARY = Canary(
+DEFAULT_CANARY: Final = Canary(
     steps=(
         CanaryStep(weight=5, hold="2m"),
         CanaryStep(weight=25, hold="5m"),
@@ -137,7 +84,9 @@ DEFAULT_CANARY = Canary(
 class Strategy(ContractModel):
     """How a new revision takes over."""
 
-    canary: Canary = DEFAULT_CANARY
+    canary: Annotated[
+        Canary, Field(description="Grow the candidate's weight step by step, then to 100 %.")
+    ] = DEFAULT_CANARY
 
 
 class Metric(ContractModel):
@@ -160,6 +109,35 @@ class Metric(ContractModel):
         Field(description="Limit relative to stable over the same time, e.g. 20%."),
     ] = None
 
+    @rule(
+        "has(self.max) || has(self.maxIncrease)",
+        message="give a limit: max (absolute) or maxIncrease (relative to stable), or both",
+    )
+    def has_a_limit(self) -> bool:
+        return self.max is not None or self.max_increase is not None
+
+    @rule(
+        "!has(self.max) || self.name != 'error-rate' ||"
+        f" (self.max.matches({cel_text(ERROR_RATE_PATTERN)}) && self.max.matches('[1-9]'))",
+        message="max of error-rate is a percentage above 0% and up to 100%, e.g. max: 1%",
+        field="max",
+    )
+    def error_rate_is_a_percentage(self) -> bool:
+        if self.max is None or self.name != "error-rate":
+            return True
+        return bool(re.fullmatch(ERROR_RATE_PATTERN, self.max) and re.search("[1-9]", self.max))
+
+    @rule(
+        "!has(self.max) || self.name == 'error-rate' ||"
+        f" (self.max.matches({cel_text(DURATION_PATTERN)}) && self.max.matches('[1-9]'))",
+        message="max of a latency is a duration above 0, e.g. max: 200ms",
+        field="max",
+    )
+    def latency_is_a_duration(self) -> bool:
+        if self.max is None or self.name == "error-rate":
+            return True
+        return bool(re.fullmatch(DURATION_PATTERN, self.max) and re.search("[1-9]", self.max))
+
 
 class Insufficient(ContractModel):
     """What to do when there is too little traffic for a verdict."""
@@ -170,12 +148,40 @@ class Insufficient(ContractModel):
         Field(description="hold: keep waiting; pause: ask a person; promote: go on unproven."),
     ] = "hold"
 
+    @rule(
+        "duration(self.after) <= duration('168h')",
+        message="after may be at most 168h; to wait for ever write then: hold",
+        field="after",
+    )
+    def wait_ends(self) -> bool:
+        return duration_s(self.after) <= 168 * 3600
+
 
 class Analysis(ContractModel):
     """Which measurements decide. Failures, refusals and pod health are always watched."""
 
-    metrics: Annotated[tuple[Metric, ...], Field(max_length=16)] = ()
-    insufficient: Insufficient = Insufficient()
+    metrics: Annotated[
+        tuple[Metric, ...],
+        Field(
+            max_length=5,
+            description="Limits besides the built-in comparison of failures and refusals.",
+            json_schema_extra={
+                "x-kubernetes-list-type": "map",
+                "x-kubernetes-list-map-keys": ["name"],
+            },
+        ),
+    ] = ()
+    insufficient: Annotated[
+        Insufficient, Field(description="What to do when there is too little traffic.")
+    ] = Insufficient()
+
+    @rule(
+        "!has(self.metrics) || self.metrics.all(m, self.metrics.exists_one(o, o.name == m.name))",
+        message="a metric is given twice: put max and maxIncrease into one entry",
+        field="metrics",
+    )
+    def names_each_metric_once(self) -> bool:
+        return len({metric.name for metric in self.metrics}) == len(self.metrics)
 
 
 class TrafficPolicy(ContractModel):
@@ -192,13 +198,78 @@ class TrafficPolicy(ContractModel):
         ),
     ] = "any"
 
+    @rule(
+        "duration(self.timeout) > duration('0s') && duration(self.timeout) <= duration('1h')",
+        message="timeout must be above 0 and at most 1h, e.g. 60s",
+        field="timeout",
+    )
+    def timeout_is_sensible(self) -> bool:
+        return 0 < duration_s(self.timeout) <= 3600
+
 
 class ModelDeploymentSpec(ContractModel):
     """What should serve, where, and how changes are made."""
 
-    model: ModelSource
-    runtime: Runtime = Runtime()
-    compute: Compute = Compute()
-    strategy: Strategy = Strategy()
-    analysis: Analysis = Analysis()
-    traffic: TrafficPolicy = TrafficPolicy()
+    model: Annotated[ModelSource, Field(description="Which model, and where its bytes are.")]
+    runtime: Annotated[Runtime, Field(description="The program that serves the model.")] = Runtime()
+    compute: Annotated[Compute, Field(description="Where the pods run, how many, with what.")] = (
+        Compute()
+    )
+    strategy: Annotated[Strategy, Field(description="How a new revision takes over.")] = Strategy()
+    analysis: Annotated[
+        Analysis,
+        Field(
+            description="Which measurements decide, besides failures, refusals and pod health,"
+            " which are always watched."
+        ),
+    ] = Analysis()
+    traffic: Annotated[
+        TrafficPolicy, Field(description="How requests are treated on their way to the pods.")
+    ] = TrafficPolicy()
+
+
+class Metadata(ContractModel):
+    """The part of ObjectMeta that the operator reads."""
+
+    name: str
+    namespace: str = ""
+    uid: str = ""
+    generation: int = 0
+    resource_version: str = ""
+    creation_timestamp: AwareDatetime | None = None
+    deletion_timestamp: AwareDatetime | None = None
+    annotations: dict[str, str] = Field(default_factory=dict)
+
+
+class ModelDeployment(ContractModel):
+    """A model in production, and how it is changed.
+
+    A change of spec.model, or of anything else that changes pods, becomes a new revision that takes
+    over step by step and is taken back if it does worse than the one that serves.
+    """
+
+    metadata: Metadata
+    spec: Annotated[
+        ModelDeploymentSpec,
+        Field(description="What should serve, where, and how changes are made."),
+    ]
+    status: Annotated[
+        ModelDeploymentStatus,
+        Field(description="Where the deployment stands and why; written by the operator."),
+    ] = ModelDeploymentStatus()
+
+    @rule(
+        f"self.metadata.name.size() <= {NAME_LENGTH_MAX}",
+        message=f"metadata.name may have at most {NAME_LENGTH_MAX} characters:"
+        " names of Services are made from it",
+    )
+    def name_is_short(self) -> bool:
+        return len(self.metadata.name) <= NAME_LENGTH_MAX
+
+    @rule(
+        f"self.metadata.name.matches({cel_text(DNS_LABEL_PATTERN)})",
+        message="metadata.name becomes the name of a Service: write lower-case letters, digits and"
+        " '-', beginning with a letter, e.g. churn-v2",
+    )
+    def name_is_a_label(self) -> bool:
+        return bool(re.fullmatch(DNS_LABEL_PATTERN, self.metadata.name))

@@ -50,6 +50,9 @@ HEADER_ATTEMPTS: Final = "x-envoy-attempt-count"  # answer: attempts the router 
 HEADER_REQUEST_ID: Final = "x-request-id"
 CONFIG_PATH: Final = "/.slipway/config"  # answered by the router itself: body is the hash
 
+# Routers: the runtime layer (RTDS resource) in which the operator switches access logs.
+RUNTIME_LAYER: Final = "slipway"
+
 # The model server's settings, all `SLIPWAY_SERVER_<NAME>`; the operator writes them into the pod
 # template.
 SERVER_ENV_PREFIX: Final = "SLIPWAY_SERVER_"
