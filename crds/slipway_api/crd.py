@@ -21,7 +21,6 @@ from slipway_api.structural import Schema, structural
 
 API_VERSION_DESCRIPTION: Final = "Version of this kind's schema, e.g. slipway.dev/v1alpha1."
 KIND_DESCRIPTION: Final = "Kind of the object."
-METADATA_DESCRIPTION: Final = "Standard metadata of the object."
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +136,7 @@ def _root_schema(model: type[ContractModel]) -> Schema:
         "properties": {
             "apiVersion": {"type": "string", "description": API_VERSION_DESCRIPTION},
             "kind": {"type": "string", "description": KIND_DESCRIPTION},
-            "metadata": {"type": "object", "description": METADATA_DESCRIPTION},
+            "metadata": {"type": "object"},
             "spec": spec,
         },
         "required": ["spec"],

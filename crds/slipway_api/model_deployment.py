@@ -41,7 +41,7 @@ class CanaryStep(ContractModel):
     ] = False
 
     @rule(
-        "duration(self.hold) <= duration('168h')",
+        "!has(self.hold) || duration(self.hold) <= duration('168h')",
         message="hold may be at most 168h; to wait for a person write pause: true",
         field="hold",
     )
@@ -149,7 +149,7 @@ class Insufficient(ContractModel):
     ] = "hold"
 
     @rule(
-        "duration(self.after) <= duration('168h')",
+        "!has(self.after) || duration(self.after) <= duration('168h')",
         message="after may be at most 168h; to wait for ever write then: hold",
         field="after",
     )
@@ -199,7 +199,8 @@ class TrafficPolicy(ContractModel):
     ] = "any"
 
     @rule(
-        "duration(self.timeout) > duration('0s') && duration(self.timeout) <= duration('1h')",
+        "!has(self.timeout) || (duration(self.timeout) > duration('0s')"
+        " && duration(self.timeout) <= duration('1h'))",
         message="timeout must be above 0 and at most 1h, e.g. 60s",
         field="timeout",
     )
