@@ -1,0 +1,193 @@
+"""The RouteConfiguration of one ModelDeployment: weights, timeouts, retries, and its own hash.
+
+The first route shows the hash of the configuration, and every answer carries it: what a router
+really does can be asked for, an ACK alone does not say that its workers have switched.
+"""
+
+import json
+from typing import Final
+
+from envoy.config.core.v3 import base_pb2
+from envoy.config.route.v3 import route_components_pb2, route_pb2
+from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2
+from envoy.type.matcher.v3 import string_pb2
+from google.protobuf import wrappers_pb2
+
+from slipway_api import names
+from slipway_operator.engine.traffic import Backend, RetryPolicy, Traffic
+from slipway_operator.render import envoy_names
+from slipway_operator.render.envoy_clusters import cluster_name
+from slipway_operator.render.envoy_names import Protocol
+from slipway_operator.render.envoy_wire import Resource, digest, duration, pack
+
+WEIGHT_TOTAL: Final = 10_000  # constant, so that a share that grows keeps the keys it has
+BODY_LIMIT_BYTES: Final = 1 << 20  # a larger request is passed on, but cannot be sent twice
+# A chain has up to three members: first choice, stand-in, and the stand-in's Service address.
+RETRY_COUNT: Final = 2
+HEADER_OVERLOADED: Final = "x-envoy-overloaded"  # Envoy never retries an answer that has it
+
+_RETRY_ON: Final[dict[RetryPolicy, str]] = {
+    "any": "connect-failure,refused-stream,reset,5xx,deadline-exceeded,internal,unavailable,"
+    "retriable-headers",
+    "unprocessed": "connect-failure,refused-stream",
+}
+# UNKNOWN and DATA_LOSS: failures for which Envoy has no word of its own.
+_RETRIABLE_GRPC_STATUS: Final = ("2", "15")
+
+
+def routes(traffic: Traffic) -> Resource:
+    """Render the routes; the resource's version is the hash that the configuration shows."""
+    shown = config_hash(traffic)
+    wrapped = pack(_configuration(traffic, shown))
+    return Resource(
+        type_url=wrapped.type_url,
+        name=envoy_names.owner(traffic.namespace, traffic.name),
+        version=shown,
+        body=wrapped.SerializeToString(deterministic=True),
+        needs=tuple(
+            chain_name(traffic, backend, protocol)
+            for protocol in envoy_names.PROTOCOLS
+            for backend, _ in shares(traffic)
+        ),
+    )
+
+
+def config_hash(traffic: Traffic) -> str:
+    """Hash everything that the routes carry: weights, timeouts, retries, the rollout.
+
+    Endpoints are no part of it: pods come and go without a new configuration.
+    """
+    return digest(_configuration(traffic, "").SerializeToString(deterministic=True))
+
+
+def shares(traffic: Traffic) -> tuple[tuple[Backend, int], ...]:
+    """Divide WEIGHT_TOTAL, the candidate first; revisions without a share are left out.
+
+    Leaving a candidate of weight 0 out lets a lowered weight go to the routers before they know
+    the clusters of the next candidate. Without a stable revision the candidate has everything as
+    soon as it has anything. Empty: nobody serves.
+    """
+    candidate_weight = traffic.weight_percent * WEIGHT_TOTAL // 100
+    if traffic.candidate is None or candidate_weight == 0:
+        return ((traffic.stable, WEIGHT_TOTAL),) if traffic.stable is not None else ()
+    if traffic.stable is None or candidate_weight == WEIGHT_TOTAL:
+        return ((traffic.candidate, WEIGHT_TOTAL),)
+    return (
+        (traffic.candidate, candidate_weight),
+        (traffic.stable, WEIGHT_TOTAL - candidate_weight),
+    )
+
+
+def chain_name(traffic: Traffic, backend: Backend, protocol: Protocol) -> str:
+    """Name the chain that takes a revision's share: stable stands in for everybody."""
+    fallback = traffic.stable if traffic.stable is not None else backend
+    return envoy_names.chain(cluster_name(traffic, backend, protocol), fallback.revision)
+
+
+def _configuration(traffic: Traffic, shown: str) -> route_pb2.RouteConfiguration:
+    name = envoy_names.owner(traffic.namespace, traffic.name)
+    host = route_components_pb2.VirtualHost(
+        name=name,
+        domains=["*"],
+        routes=[_config_route(name, shown), *_model_routes(traffic)],
+        request_headers_to_remove=[names.HEADER_CONFIG, names.HEADER_REVISION],
+        response_headers_to_add=[_header(names.HEADER_CONFIG, shown)],
+        response_headers_to_remove=[HEADER_OVERLOADED],
+        include_attempt_count_in_response=True,
+        request_body_buffer_limit=wrappers_pb2.UInt64Value(value=BODY_LIMIT_BYTES),
+    )
+    host.metadata.filter_metadata["slipway"]["rollout"] = traffic.salt
+    return route_pb2.RouteConfiguration(
+        name=name,
+        virtual_hosts=[host],
+        validate_clusters=wrappers_pb2.BoolValue(value=True),
+    )
+
+
+def _config_route(name: str, shown: str) -> route_components_pb2.Route:
+    return route_components_pb2.Route(
+        name=name,
+        match=route_components_pb2.RouteMatch(path=names.CONFIG_PATH),
+        direct_response=route_components_pb2.DirectResponseAction(
+            status=200, body=base_pb2.DataSource(inline_string=shown)
+        ),
+    )
+
+
+def _model_routes(traffic: Traffic) -> list[route_components_pb2.Route]:
+    name = envoy_names.owner(traffic.namespace, traffic.name)
+    match_all = route_components_pb2.RouteMatch(prefix="/")
+    if not shares(traffic):
+        body = json.dumps({"error": f"no revision of {name} serves yet"})
+        return [
+            route_components_pb2.Route(
+                name=name,
+                match=match_all,
+                direct_response=route_components_pb2.DirectResponseAction(
+                    status=503, body=base_pb2.DataSource(inline_string=body)
+                ),
+                response_headers_to_add=[_header("content-type", "application/json")],
+            )
+        ]
+    match_grpc = route_components_pb2.RouteMatch(
+        prefix="/", grpc=route_components_pb2.RouteMatch.GrpcRouteMatchOptions()
+    )
+    return [
+        route_components_pb2.Route(name=name, match=match_grpc, route=_action(traffic, "grpc")),
+        route_components_pb2.Route(name=name, match=match_all, route=_action(traffic, "http")),
+    ]
+
+
+def _action(traffic: Traffic, protocol: Protocol) -> route_components_pb2.RouteAction:
+    weighted = route_components_pb2.WeightedCluster(
+        clusters=[
+            route_components_pb2.WeightedCluster.ClusterWeight(
+                name=chain_name(traffic, backend, protocol),
+                weight=wrappers_pb2.UInt32Value(value=weight),
+            )
+            for backend, weight in shares(traffic)
+        ],
+        use_hash_policy=wrappers_pb2.BoolValue(value=True),  # no policy yet: every choice is random
+    )
+    return route_components_pb2.RouteAction(
+        weighted_clusters=weighted,
+        timeout=duration(traffic.timeout_s),
+        retry_policy=_retries(traffic),
+    )
+
+
+def _retries(traffic: Traffic) -> route_components_pb2.RetryPolicy | None:
+    if traffic.retry == "none":
+        return None
+    back_off = route_components_pb2.RetryPolicy.RetryBackOff(
+        base_interval=duration(0.005), max_interval=duration(0.02)
+    )
+    policy = route_components_pb2.RetryPolicy(
+        retry_on=_RETRY_ON[traffic.retry],
+        num_retries=wrappers_pb2.UInt32Value(value=RETRY_COUNT),
+        retry_back_off=back_off,
+        retry_host_predicate=[
+            route_components_pb2.RetryPolicy.RetryHostPredicate(
+                name="envoy.retry_host_predicates.previous_hosts",
+                typed_config=pack(previous_hosts_pb2.PreviousHostsPredicate()),
+            )
+        ],
+        host_selection_retry_max_attempts=3,
+    )
+    if traffic.retry == "any":
+        policy.retriable_headers.extend(
+            route_components_pb2.HeaderMatcher(
+                name="grpc-status", string_match=string_pb2.StringMatcher(exact=status)
+            )
+            for status in _RETRIABLE_GRPC_STATUS
+        )
+    if traffic.per_try_timeout_s is not None and traffic.per_try_timeout_s < traffic.timeout_s:
+        policy.per_try_timeout.CopyFrom(duration(traffic.per_try_timeout_s))
+    return policy
+
+
+def _header(key: str, value: str) -> base_pb2.HeaderValueOption:
+    return base_pb2.HeaderValueOption(
+        header=base_pb2.HeaderValue(key=key, value=value),
+        append_action=base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
+    )
