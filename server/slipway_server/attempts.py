@@ -1,0 +1,76 @@
+"""Attempts: each inference request that reaches this pod is counted and, if asked, logged.
+
+Both front ends report here, so both protocols are measured alike.
+"""
+
+import os
+import time
+from typing import Final
+
+import orjson
+
+from slipway_server.metrics import Metrics
+
+_STDOUT: Final = 1
+
+
+class AccessLog:
+    """One JSON line when an attempt begins and one when it ends, written at once.
+
+    Unbuffered, so that the line of a request that kills the process is not lost with it.
+    """
+
+    def __init__(self, revision: str, descriptor: int = _STDOUT) -> None:
+        self._revision = revision
+        self._descriptor = descriptor
+
+    def write(self, event: str, attempt: "Attempt", **more: object) -> None:
+        """Write one line; `at` is Unix time in seconds."""
+        line = {
+            "event": event,
+            "at": time.time(),
+            "id": attempt.request_id,
+            "protocol": attempt.protocol,
+            "revision": self._revision,
+            "path": attempt.path,
+            **more,
+        }
+        os.write(self._descriptor, orjson.dumps(line, option=orjson.OPT_APPEND_NEWLINE))
+
+
+class Attempt:
+    """One inference request from its headers to the end of its answer."""
+
+    __slots__ = ("_attempts", "_began_s", "path", "protocol", "request_id")
+
+    def __init__(self, attempts: "Attempts", *, protocol: str, path: str, request_id: str) -> None:
+        self._attempts = attempts
+        self._began_s = time.monotonic()
+        self.protocol = protocol
+        self.path = path
+        self.request_id = request_id
+
+    def end(self, status: int, code: str) -> None:
+        """The answer is out, or the client is gone; `status` is the number of `code`."""
+        self._attempts.end(self, status=status, code=code, seconds=time.monotonic() - self._began_s)
+
+
+class Attempts:
+    """Where attempts are reported. Used from the event loop only."""
+
+    def __init__(self, metrics: Metrics, access_log: AccessLog | None) -> None:
+        self._metrics = metrics
+        self._access_log = access_log
+
+    def begin(self, protocol: str, *, path: str, request_id: str) -> Attempt:
+        """Note an attempt before anything of it is looked at."""
+        attempt = Attempt(self, protocol=protocol, path=path, request_id=request_id)
+        if self._access_log is not None:
+            self._access_log.write("begin", attempt)
+        return attempt
+
+    def end(self, attempt: Attempt, *, status: int, code: str, seconds: float) -> None:
+        """Count and log it; called by `Attempt.end`."""
+        self._metrics.observe(attempt.protocol, code=code, seconds=seconds)
+        if self._access_log is not None:
+            self._access_log.write("end", attempt, status=status, seconds=round(seconds, 6))

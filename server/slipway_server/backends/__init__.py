@@ -1,0 +1,1 @@
+"""Engines that compute an inference; only here may onnxruntime be imported."""

@@ -1,0 +1,112 @@
+"""ONNX Runtime on CPU: the built-in engine. Knows no transport and no storage."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnxruntime
+
+from slipway_server.core.errors import ErrorKind, LoadError, ServingError
+from slipway_server.core.signature import DYNAMIC, Signature, TensorSpec
+from slipway_server.core.tensors import DTYPES, Array, Datatype
+
+_DATATYPES: Final[Mapping[str, Datatype]] = {
+    "tensor(bool)": Datatype.BOOL,
+    "tensor(int8)": Datatype.INT8,
+    "tensor(int16)": Datatype.INT16,
+    "tensor(int32)": Datatype.INT32,
+    "tensor(int64)": Datatype.INT64,
+    "tensor(uint8)": Datatype.UINT8,
+    "tensor(uint16)": Datatype.UINT16,
+    "tensor(uint32)": Datatype.UINT32,
+    "tensor(uint64)": Datatype.UINT64,
+    "tensor(float16)": Datatype.FP16,
+    "tensor(float)": Datatype.FP32,
+    "tensor(double)": Datatype.FP64,
+    "tensor(string)": Datatype.BYTES,
+}
+_LOG_ONLY_FATAL: Final = 4  # ONNX Runtime's severities: what it raises, we report ourselves
+
+
+class OnnxBackend:
+    """One session, shared by all worker threads (`run` is thread-safe and frees the GIL)."""
+
+    platform: Final = "onnx_onnxv1"
+
+    def __init__(self, session: Any, signature: Signature) -> None:
+        self._session = session
+        self.signature: Final = signature
+
+    def infer(self, feed: Mapping[str, Array], outputs: Sequence[str]) -> Sequence[Array]:
+        """Run the session; see `Backend.infer`."""
+        try:
+            arrays: Sequence[Array] = self._session.run(outputs, feed)
+        except Exception as err:  # the runtime's errors have no common base
+            raise ServingError(ErrorKind.INTERNAL, f"inference failed: {_line(err)}") from err
+        return arrays
+
+
+def load(path: Path, *, thread_count: int) -> OnnxBackend:
+    """Read an ONNX file (and external data beside it) and run it once on zeros.
+
+    Raises LoadError: not ONNX, a signature that the protocol cannot carry, or a model that
+    does not survive its warm-up.
+    """
+    options = onnxruntime.SessionOptions()
+    # Set by hand, because the runtime would count the host's cores, not the container's.
+    options.intra_op_num_threads = thread_count
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _LOG_ONLY_FATAL
+    try:
+        session = onnxruntime.InferenceSession(
+            str(path), sess_options=options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as err:
+        raise LoadError(
+            f"{path.name} is not an ONNX model that ONNX Runtime {onnxruntime.__version__} "
+            f"can load: {_line(err)}; export the model to ONNX again"
+        ) from err
+    backend = OnnxBackend(session, _signature(session))
+    _warm_up(backend)
+    return backend
+
+
+def _warm_up(backend: OnnxBackend) -> None:
+    signature = backend.signature
+    names = [spec.name for spec in signature.outputs]
+    try:
+        arrays = backend.infer(signature.zeros(), names)
+    except ServingError as err:
+        raise LoadError(
+            f"the model fails on its warm-up (one inference of zeros, dynamic sizes 1): "
+            f"{err.message}; correct the model"
+        ) from err
+    for spec, array in zip(signature.outputs, arrays, strict=True):
+        assert isinstance(array, np.ndarray)
+        assert array.dtype == DTYPES[spec.datatype]
+
+
+def _signature(session: Any) -> Signature:
+    return Signature(
+        inputs=tuple(_spec(node) for node in session.get_inputs()),
+        outputs=tuple(_spec(node) for node in session.get_outputs()),
+    )
+
+
+def _spec(node: Any) -> TensorSpec:
+    datatype = _DATATYPES.get(node.type)
+    if datatype is None:
+        hint = "; export with zipmap=False" if node.type.startswith("seq(map(") else ""
+        raise LoadError(
+            f"'{node.name}' of the model is {node.type}, "
+            f"which the Open Inference Protocol cannot carry{hint}"
+        )
+    # Symbolic dimensions are strings, unknown ones None.
+    shape = tuple(size if isinstance(size, int) and size >= 0 else DYNAMIC for size in node.shape)
+    return TensorSpec(node.name, datatype, shape)
+
+
+def _line(err: Exception) -> str:
+    """The runtime's message as one line: some span several."""
+    return " ".join(str(err).split())

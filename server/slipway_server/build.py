@@ -1,0 +1,95 @@
+"""The composition root: constructs everything and wires it by constructor arguments."""
+
+import asyncio
+from functools import partial
+
+from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
+
+from slipway_server.attempts import AccessLog, Attempts
+from slipway_server.core.dataplane import Dataplane
+from slipway_server.core.registry import Registry
+from slipway_server.core.workers import Workers
+from slipway_server.fronts import GrpcListener, HttpListener
+from slipway_server.lifecycle import Lifecycle, stop_on_signals
+from slipway_server.loading import Loaded, announce, load
+from slipway_server.metrics import Metrics
+from slipway_server.rest import app
+from slipway_server.rest.front import Front
+from slipway_server.rest.infer import InferPath
+from slipway_server.rpc.service import InferenceService
+from slipway_server.settings import AccessLogFormat, Settings
+from slipway_server.storage.patience import Patience
+
+
+async def serve(settings: Settings) -> None:
+    """Run a server from start to drained; LoadError when the model cannot be served."""
+    stop = stop_on_signals()
+    workers = Workers(
+        asyncio.get_running_loop(),
+        thread_count=settings.concurrency,
+        queue_max=settings.queue_max,
+    )
+    registry = Registry()
+    dataplane = Dataplane(registry, workers)
+    collectors = _collectors()
+    attempts = Attempts(_metrics(settings, collectors, workers), _access_log(settings))
+    infer = InferPath(dataplane, attempts, body_bytes_max=settings.body_bytes_max)
+    front = Front(
+        dataplane, infer=infer, api=app.build(dataplane, collectors), revision=settings.revision
+    )
+    service = InferenceService(dataplane, attempts, revision=settings.revision)
+    http = HttpListener(
+        front, host=settings.host, port=settings.http_port, drain_s=settings.drain_s
+    )
+    grpc = GrpcListener(
+        service,
+        host=settings.host,
+        port=settings.grpc_port,
+        message_bytes_max=settings.body_bytes_max,
+    )
+    await Lifecycle(dataplane, registry, http=http, grpc=grpc).run(
+        partial(_load, settings), stop, grace_s=settings.grace_s, drain_s=settings.drain_s
+    )
+
+
+def _load(settings: Settings) -> Loaded:
+    loaded = load(settings, Patience())
+    announce(loaded)
+    return loaded
+
+
+def _collectors() -> CollectorRegistry:
+    registry = CollectorRegistry()
+    for collector in (ProcessCollector, PlatformCollector, GCCollector):
+        collector(registry=registry)
+    return registry
+
+
+def _metrics(settings: Settings, registry: CollectorRegistry, workers: Workers) -> Metrics:
+    labels = {
+        "namespace": settings.namespace,
+        "deployment": settings.deployment,
+        "revision": settings.revision,
+        "model": settings.model_name,
+        "version": settings.model_version,
+    }
+    metrics = Metrics(registry, labels)
+    metrics.watch(
+        "slipway_server_waiting_requests",
+        help_text="Inference requests that wait for a thread.",
+        read=lambda: workers.waiting_count,
+    )
+    metrics.watch(
+        "slipway_server_running_requests",
+        help_text="Inferences that run, hanging ones included.",
+        read=lambda: workers.running_count,
+    )
+    return metrics
+
+
+def _access_log(settings: Settings) -> AccessLog | None:
+    match settings.access_log:
+        case AccessLogFormat.OFF:
+            return None
+        case AccessLogFormat.JSON:
+            return AccessLog(settings.revision)

@@ -1,0 +1,1 @@
+"""What the server does, without any transport: tensors, signature, errors, use cases."""

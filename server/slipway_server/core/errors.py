@@ -1,0 +1,42 @@
+"""Errors of the server: each carries a kind, and each front end maps kinds in one table.
+
+No HTTP status and no gRPC code may appear here.
+"""
+
+from enum import Enum, auto
+
+
+class ErrorKind(Enum):
+    """Why a request was not answered with a result."""
+
+    INVALID_INPUT = auto()  # the request violates the model's signature or the protocol
+    NOT_FOUND = auto()  # no such model, version or path
+    NOT_READY = auto()  # the model is not verified, loaded and warmed up yet
+    OVERLOADED = auto()  # shed: the queue is full, trying again later makes sense
+    TOO_LARGE = auto()  # the request body exceeds the limit
+    INTERNAL = auto()  # the model itself failed
+
+
+class ServerError(Exception):
+    """Base of all errors that this package raises on purpose."""
+
+
+class ServingError(ServerError):
+    """One request failed; front ends turn it into an answer."""
+
+    def __init__(self, kind: ErrorKind, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+
+
+class LoadError(ServerError):
+    """The model cannot be served; the process says why and ends.
+
+    `is_permanent` is false where the same start may succeed later (download trouble).
+    """
+
+    def __init__(self, message: str, *, is_permanent: bool = True) -> None:
+        super().__init__(message)
+        self.message = message
+        self.is_permanent = is_permanent

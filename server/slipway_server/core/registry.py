@@ -1,0 +1,60 @@
+"""Which models are served: name, then version.
+
+A server of this slice holds one model; the registry is where more would go.
+"""
+
+from dataclasses import dataclass
+
+from slipway_server.backends.base import Backend
+from slipway_server.core.errors import ErrorKind, ServingError
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A loaded model that answers; `version` is the user's own word for it."""
+
+    name: str
+    version: str
+    backend: Backend
+
+
+class Registry:
+    """Models by name and version. Used from the event loop only."""
+
+    def __init__(self) -> None:
+        self._models: dict[str, dict[str, Model]] = {}
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing has been loaded yet."""
+        return not self._models
+
+    def add(self, model: Model) -> None:
+        """Serve this model; the latest added version answers where none is asked for."""
+        versions = self._models.setdefault(model.name, {})
+        versions.pop(model.version, None)
+        versions[model.version] = model
+
+    def find(self, name: str, version: str | None) -> Model:
+        """The model asked for, or NOT_READY (nothing loaded), or NOT_FOUND."""
+        if self.is_empty:
+            raise ServingError(ErrorKind.NOT_READY, "the model is still being loaded")
+        versions = self._models.get(name)
+        if versions is None:
+            known = ", ".join(f"'{known}'" for known in self._models)
+            raise ServingError(
+                ErrorKind.NOT_FOUND, f"no model '{name}' here; this server has {known}"
+            )
+        if version is None:
+            return next(reversed(versions.values()))
+        model = versions.get(version)
+        if model is None:
+            known = ", ".join(f"'{known}'" for known in versions)
+            raise ServingError(
+                ErrorKind.NOT_FOUND, f"model '{name}' has no version '{version}'; it has {known}"
+            )
+        return model
+
+    def versions(self, name: str) -> tuple[str, ...]:
+        """All versions of a model that is known."""
+        return tuple(self._models[name])

@@ -1,0 +1,93 @@
+"""A model's signature: which tensors it takes and gives, and whether a request fits.
+
+Only a violation of the signature is the client's fault; everything later is the model's.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from slipway_server.core.tensors import DTYPES, Array, Datatype, Tensor, invalid
+
+DYNAMIC: Final = -1  # a dimension of any size
+
+
+@dataclass(frozen=True, slots=True)
+class TensorSpec:
+    """A declared input or output; dynamic dimensions are -1."""
+
+    name: str
+    datatype: Datatype
+    shape: tuple[int, ...]
+
+    def accepts(self, shape: tuple[int, ...]) -> bool:
+        """Whether a tensor of this shape fits.
+
+        >>> TensorSpec("x", Datatype.FP32, (-1, 4)).accepts((9, 4))
+        True
+        """
+        return len(shape) == len(self.shape) and all(
+            wanted in (DYNAMIC, size) for wanted, size in zip(self.shape, shape, strict=True)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """All inputs (each is required) and outputs of a model, in its own order."""
+
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+
+    def feed(self, tensors: Sequence[Tensor]) -> dict[str, Array]:
+        """Arrays by input name, or INVALID_INPUT that says what was expected."""
+        specs = {spec.name: spec for spec in self.inputs}
+        feed: dict[str, Array] = {}
+        for tensor in tensors:
+            spec = specs.get(tensor.name)
+            if spec is None:
+                raise invalid(f"unknown input '{tensor.name}'; this model takes {_names(specs)}")
+            if tensor.name in feed:
+                raise invalid(f"input '{tensor.name}' is given twice")
+            if tensor.datatype is not spec.datatype:
+                raise invalid(
+                    f"input '{spec.name}': expected datatype {spec.datatype}, got {tensor.datatype}"
+                )
+            if not spec.accepts(tensor.array.shape):
+                raise invalid(
+                    f"input '{spec.name}': expected shape {list(spec.shape)} (-1 is any size), "
+                    f"got {list(tensor.array.shape)}"
+                )
+            feed[tensor.name] = tensor.array
+        if len(feed) != len(specs):
+            missing = _names(name for name in specs if name not in feed)
+            raise invalid(f"missing input {missing}; this model takes {_names(specs)}")
+        return feed
+
+    def select(self, names: Sequence[str] | None) -> tuple[TensorSpec, ...]:
+        """The outputs asked for, in that order; None or empty means all."""
+        if not names:
+            return self.outputs
+        specs = {spec.name: spec for spec in self.outputs}
+        unknown = [name for name in names if name not in specs]
+        if unknown:
+            raise invalid(f"unknown output '{unknown[0]}'; this model gives {_names(specs)}")
+        if len(set(names)) != len(names):
+            raise invalid("an output is asked for twice")
+        return tuple(specs[name] for name in names)
+
+    def zeros(self) -> Mapping[str, Array]:
+        """A feed of zeros (empty strings for BYTES); dynamic dimensions are 1."""
+        return {spec.name: _zeros(spec) for spec in self.inputs}
+
+
+def _zeros(spec: TensorSpec) -> Array:
+    shape = tuple(1 if size == DYNAMIC else size for size in spec.shape)
+    if spec.datatype is Datatype.BYTES:
+        return np.full(shape, "", dtype=object)
+    return np.zeros(shape, dtype=DTYPES[spec.datatype])
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(f"'{name}'" for name in names)

@@ -1,0 +1,95 @@
+"""The two listeners: uvicorn for REST and grpc.aio, on one event loop.
+
+They are open from the first moment, so that liveness is answered while the model loads.
+"""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Generator
+from typing import Final
+
+import grpc
+import uvicorn
+
+from slipway_server.rest.front import Front
+from slipway_server.rpc.service import InferenceService
+
+# Longer than Envoy keeps an idle connection (one hour), so that it is never the server that
+# closes one just as a request comes along it.
+KEEP_ALIVE_S: Final = 3700
+_BACKLOG: Final = 2048
+_POLL_S: Final = 0.02
+
+
+class _Uvicorn(uvicorn.Server):
+    """Uvicorn without its signal handlers: signals are the life cycle's business."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
+class HttpListener:
+    """REST, health and metrics."""
+
+    def __init__(self, app: Front, *, host: str, port: int, drain_s: float) -> None:
+        self._socket = socket.create_server((host, port), backlog=_BACKLOG)
+        config = uvicorn.Config(
+            app,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            backlog=_BACKLOG,
+            timeout_keep_alive=KEEP_ALIVE_S,
+            # Its own last resort; `close` is bounded by the life cycle as well.
+            timeout_graceful_shutdown=int(drain_s) + 1,
+        )
+        self._server = _Uvicorn(config)
+        self._serving: asyncio.Task[None] | None = None
+
+    @property
+    def port(self) -> int:
+        """The port in use, also where 0 was asked for."""
+        number: int = self._socket.getsockname()[1]
+        return number
+
+    async def start(self) -> None:
+        """Accept connections."""
+        self._serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+        while not self._server.started and not self._serving.done():
+            await asyncio.sleep(_POLL_S)
+
+    async def close(self) -> None:
+        """Accept nothing more and finish what is in flight."""
+        assert self._serving is not None
+        self._server.should_exit = True
+        await self._serving
+
+
+class GrpcListener:
+    """The same over gRPC, in plain text: TLS ends at the router or mesh."""
+
+    def __init__(
+        self, service: InferenceService, *, host: str, port: int, message_bytes_max: int
+    ) -> None:
+        self._server = grpc.aio.server(
+            options=[
+                ("grpc.max_receive_message_length", message_bytes_max),
+                ("grpc.max_send_message_length", -1),
+                ("grpc.so_reuseport", 0),
+            ]
+        )
+        self._server.add_generic_rpc_handlers((service.handler(),))
+        self.port: Final[int] = self._server.add_insecure_port(f"{host}:{port}")
+
+    async def start(self) -> None:
+        """Accept connections."""
+        await self._server.start()
+
+    async def close(self, drain_s: float) -> None:
+        """Accept nothing more and finish what is in flight, at most so long."""
+        await self._server.stop(drain_s)

@@ -1,0 +1,56 @@
+"""The server's Prometheus metrics, on a registry that is passed in.
+
+Label values come from settings and from fixed tables, never from a client: a client cannot
+make series.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+LABELS: Final = ("namespace", "deployment", "revision", "model", "version", "protocol", "code")
+# From a decision tree (well below a millisecond) to a minute.
+BUCKETS_S: Final = (
+    0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+)  # fmt: skip
+
+
+class Metrics:
+    """Counts and latencies of inference requests. Used from the event loop only."""
+
+    def __init__(self, registry: CollectorRegistry, labels: Mapping[str, str]) -> None:
+        """`labels` holds the values of all LABELS but the last two."""
+        self._labels = dict(labels)
+        self._registry = registry
+        self._requests = Counter(
+            "slipway_server_requests",
+            "Inference requests answered, by protocol and code.",
+            LABELS,
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "slipway_server_request_seconds",
+            "Time from an inference request's first byte to its answer's last.",
+            LABELS,
+            buckets=BUCKETS_S,
+            registry=registry,
+        )
+        # Looking a child up by its labels costs more than counting.
+        self._children: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
+
+    def observe(self, protocol: str, *, code: str, seconds: float) -> None:
+        """Count one answered request."""
+        children = self._children.get((protocol, code))
+        if children is None:
+            values = {**self._labels, "protocol": protocol, "code": code}
+            children = (self._requests.labels(**values), self._seconds.labels(**values))
+            self._children[protocol, code] = children
+        counter, histogram = children
+        counter.inc()
+        histogram.observe(seconds)
+
+    def watch(self, name: str, *, help_text: str, read: Callable[[], float]) -> None:
+        """Export a gauge that is read when it is scraped."""
+        gauge = Gauge(name, help_text, tuple(self._labels), registry=self._registry)
+        gauge.labels(**self._labels).set_function(read)

@@ -1,0 +1,1 @@
+"""The REST front end: translates HTTP to the core and back, decides nothing."""

@@ -1,0 +1,104 @@
+"""Everything but inference over REST: health, metadata, metrics. FastAPI routes that translate."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.exceptions import HTTPException
+
+from slipway_server import NAME, VERSION
+from slipway_server.core.dataplane import Dataplane
+from slipway_server.core.errors import ServingError
+from slipway_server.core.signature import TensorSpec
+from slipway_server.rest import errors
+
+
+def build(dataplane: Dataplane, registry: CollectorRegistry) -> FastAPI:
+    """Make the application. Its errors are error objects, never FastAPI's `detail`."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
+    _add_server_routes(app, dataplane, registry)
+    _add_model_routes(app, dataplane)
+    _add_error_handlers(app)
+    return app
+
+
+def _add_server_routes(app: FastAPI, dataplane: Dataplane, registry: CollectorRegistry) -> None:
+    @app.get("/v2/health/live")
+    async def live() -> Response:
+        return _json({"live": True})
+
+    @app.get("/v2/health/ready")
+    async def ready() -> Response:
+        return _readiness(dataplane.is_ready)
+
+    @app.get("/v2")
+    async def server_metadata() -> Response:
+        return _json({"name": NAME, "version": VERSION, "extensions": []})
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+def _add_model_routes(app: FastAPI, dataplane: Dataplane) -> None:
+    @app.get("/v2/models/{name}/ready")
+    @app.get("/v2/models/{name}/versions/{version}/ready")
+    async def model_ready(name: str, version: str | None = None) -> Response:
+        return _readiness(dataplane.is_model_ready(name, version))
+
+    @app.get("/v2/models/{name}")
+    @app.get("/v2/models/{name}/versions/{version}")
+    async def model_metadata(name: str, version: str | None = None) -> Response:
+        metadata = dataplane.model_metadata(name, version)
+        return _json(
+            {
+                "name": metadata.name,
+                "versions": metadata.versions,
+                "platform": metadata.platform,
+                "inputs": [_spec(spec) for spec in metadata.signature.inputs],
+                "outputs": [_spec(spec) for spec in metadata.signature.outputs],
+            }
+        )
+
+
+def _add_error_handlers(app: FastAPI) -> None:
+    @app.exception_handler(ServingError)
+    async def serving_error(_: Request, err: ServingError) -> Response:
+        return _error(errors.STATUSES[err.kind], err.message)
+
+    @app.exception_handler(HTTPException)
+    async def http_error(request: Request, err: HTTPException) -> Response:
+        message = f"{err.detail}: {request.method} {request.url.path}"
+        return _error(err.status_code, message, err.headers)
+
+    @app.exception_handler(RequestValidationError)
+    async def validation_error(_: Request, err: RequestValidationError) -> Response:
+        return _error(400, f"malformed request: {err.errors()[0]['msg']}")
+
+    @app.exception_handler(Exception)
+    async def any_error(_: Request, __: Exception) -> Response:
+        return _error(500, "internal error, see the server's log")
+
+
+def _readiness(is_ready: bool) -> Response:
+    if is_ready:
+        return _json({"ready": True})
+    reason = "not ready: the model is being loaded, or the server is about to end"
+    return _json({"ready": False, "error": reason}, status=503)
+
+
+def _spec(spec: TensorSpec) -> dict[str, Any]:
+    return {"name": spec.name, "datatype": spec.datatype, "shape": spec.shape}
+
+
+def _json(fields: Mapping[str, Any], status: int = 200) -> Response:
+    return Response(orjson.dumps(fields), status, media_type="application/json")
+
+
+def _error(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(
+        errors.body(message), status, headers=dict(headers or {}), media_type="application/json"
+    )

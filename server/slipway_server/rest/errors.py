@@ -1,0 +1,25 @@
+"""Error kinds as HTTP statuses: the one table of the REST front end."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import orjson
+
+from slipway_server.core.errors import ErrorKind
+
+STATUSES: Final[Mapping[ErrorKind, int]] = {
+    ErrorKind.INVALID_INPUT: 400,
+    ErrorKind.NOT_FOUND: 404,
+    ErrorKind.TOO_LARGE: 413,
+    ErrorKind.INTERNAL: 500,
+    ErrorKind.NOT_READY: 503,
+    ErrorKind.OVERLOADED: 503,
+}
+# Only this tells a request that was shed from a server that fails (both are 503).
+RETRY_AFTER: Final[Mapping[ErrorKind, bytes]] = {ErrorKind.OVERLOADED: b"1"}
+CLIENT_GONE: Final = 499  # nginx's number; never sent, only counted
+
+
+def body(message: str) -> bytes:
+    """The protocol's error object."""
+    return orjson.dumps({"error": message})

@@ -1,0 +1,50 @@
+"""The ASGI application: inference by the short way, all else through FastAPI.
+
+Stamps every answer with the revision and the client's request id.
+"""
+
+from slipway_api import names
+from slipway_server.core.dataplane import Dataplane
+from slipway_server.rest import asgi, errors
+from slipway_server.rest.asgi import App, Header, Message, Receive, Scope, Send
+from slipway_server.rest.infer import InferPath, parse_path
+
+_REQUEST_ID = names.HEADER_REQUEST_ID.encode()
+_REQUEST_ID_BYTES_MAX = 256
+
+
+class Front:
+    """Routes one request and stamps its answer."""
+
+    def __init__(self, dataplane: Dataplane, *, infer: InferPath, api: App, revision: str) -> None:
+        self._dataplane = dataplane
+        self._infer = infer
+        self._api = api
+        self._stamp: Header = (names.HEADER_REVISION.encode(), revision.encode())
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one HTTP request."""
+        stamps = self._stamps(scope)
+
+        async def stamped(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *stamps]
+            await send(message)
+
+        target = parse_path(scope["path"])
+        if target is None:
+            await self._api(scope, receive, stamped)
+        elif scope["method"] != "POST":
+            body = errors.body(f"Method Not Allowed: {scope['method']} {scope['path']}; use POST")
+            await asgi.answer(stamped, 405, body=body, headers=[(b"allow", b"POST")])
+        else:
+            await self._infer.handle(scope, receive, stamped, target=target)
+
+    def _stamps(self, scope: Scope) -> list[Header]:
+        stamps = [self._stamp]
+        for name, value in scope["headers"]:
+            if name == _REQUEST_ID and len(value) <= _REQUEST_ID_BYTES_MAX:
+                stamps.append((_REQUEST_ID, value))
+        if self._dataplane.is_draining:
+            stamps.append(asgi.CLOSE)  # so that no idle connection is left to be cut
+        return stamps

@@ -1,0 +1,1 @@
+"""The gRPC front end (the folder is `rpc`, so that `grpc` always means the library)."""

@@ -1,0 +1,97 @@
+"""Protobuf messages of the Open Inference Protocol to core values and back."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from tritonclient.grpc import service_pb2
+
+from slipway_server.core import tensors
+from slipway_server.core.signature import TensorSpec
+from slipway_server.core.tensors import (
+    Datatype,
+    Header,
+    InferenceRequest,
+    InferenceResponse,
+    Tensor,
+    invalid,
+)
+
+# Which field of InferTensorContents holds a datatype (open_inference_grpc.proto); FP16 has none.
+_CONTENTS: Final[Mapping[Datatype, str]] = {
+    Datatype.BOOL: "bool_contents",
+    Datatype.INT8: "int_contents",
+    Datatype.INT16: "int_contents",
+    Datatype.INT32: "int_contents",
+    Datatype.INT64: "int64_contents",
+    Datatype.UINT8: "uint_contents",
+    Datatype.UINT16: "uint_contents",
+    Datatype.UINT32: "uint_contents",
+    Datatype.UINT64: "uint64_contents",
+    Datatype.FP32: "fp32_contents",
+    Datatype.FP64: "fp64_contents",
+    Datatype.BYTES: "bytes_contents",
+}
+
+
+def decode(message: Any) -> InferenceRequest:
+    """Read a ModelInferRequest; INVALID_INPUT says what is wrong with it."""
+    headers = [
+        tensors.parse_header(entry.name, datatype=entry.datatype, shape=tuple(entry.shape))
+        for entry in message.inputs
+    ]
+    return InferenceRequest(
+        model_name=message.model_name,
+        model_version=message.model_version or None,
+        request_id=message.id or None,
+        inputs=tuple(_inputs(headers, message)),
+        output_names=tuple(entry.name for entry in message.outputs) or None,
+    )
+
+
+def _inputs(headers: Sequence[Header], message: Any) -> list[Tensor]:
+    raw = message.raw_input_contents
+    if not raw:
+        pairs = zip(headers, message.inputs, strict=True)
+        return [_from_contents(header, entry.contents) for header, entry in pairs]
+    if len(raw) != len(headers):
+        raise invalid(
+            f"raw_input_contents has {len(raw)} entries for {len(headers)} inputs; "
+            "it must hold all inputs or none"
+        )
+    if any(entry.HasField("contents") for entry in message.inputs):
+        raise invalid("an input has contents although raw_input_contents is used")
+    pairs = zip(headers, raw, strict=True)
+    return [tensors.from_bytes(header, content) for header, content in pairs]
+
+
+def _from_contents(header: Header, contents: Any) -> Tensor:
+    field = _CONTENTS.get(header.datatype)
+    if field is None:
+        raise invalid(f"input '{header.name}': {header.datatype} needs raw_input_contents")
+    values = getattr(contents, field)
+    if header.datatype is Datatype.BYTES:
+        return tensors.from_values(header, tensors.strings(header.name, values).tolist())
+    return tensors.from_values(header, values)
+
+
+def encode(response: InferenceResponse) -> Any:
+    """Write a ModelInferResponse with raw contents."""
+    return service_pb2.ModelInferResponse(
+        model_name=response.model_name,
+        model_version=response.model_version,
+        id=response.request_id or "",
+        outputs=[
+            service_pb2.ModelInferResponse.InferOutputTensor(
+                name=tensor.name, datatype=tensor.datatype, shape=tensor.array.shape
+            )
+            for tensor in response.outputs
+        ],
+        raw_output_contents=[tensors.to_bytes(tensor) for tensor in response.outputs],
+    )
+
+
+def encode_spec(spec: TensorSpec) -> Any:
+    """Write one tensor of a ModelMetadataResponse."""
+    return service_pb2.ModelMetadataResponse.TensorMetadata(
+        name=spec.name, datatype=spec.datatype, shape=spec.shape
+    )

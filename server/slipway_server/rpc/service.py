@@ -1,0 +1,131 @@
+"""The inference service over gRPC: translate and delegate.
+
+Registered by hand and not by the generated servicer, which would answer for thirty methods of
+Triton that this server does not have.
+"""
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, TypeAlias
+
+import grpc
+from tritonclient.grpc import service_pb2
+
+from slipway_api import names
+from slipway_server import NAME, VERSION
+from slipway_server.attempts import Attempts
+from slipway_server.core.dataplane import Dataplane
+from slipway_server.core.errors import ServingError
+from slipway_server.rpc import convert, errors
+
+SERVICE: Final = "inference.GRPCInferenceService"
+INFER_PATH: Final = f"/{SERVICE}/ModelInfer"
+_log = logging.getLogger(__name__)
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"  # generic in its stubs only
+Answer = Callable[[Any], Awaitable[Any]]
+
+
+class InferenceService:
+    """The six methods of the protocol. Each answer's initial metadata names the revision."""
+
+    def __init__(self, dataplane: Dataplane, attempts: Attempts, *, revision: str) -> None:
+        self._dataplane = dataplane
+        self._attempts = attempts
+        self._stamp = (names.HEADER_REVISION, revision)
+
+    def handler(self) -> "grpc.GenericRpcHandler[Any, Any]":
+        """The handler to register at a grpc.aio server."""
+        methods: dict[str, Answer] = {
+            "ServerLive": self._server_live,
+            "ServerReady": self._server_ready,
+            "ModelReady": self._model_ready,
+            "ServerMetadata": self._server_metadata,
+            "ModelMetadata": self._model_metadata,
+        }
+        handlers = {name: _method(name, self._guarded(answer)) for name, answer in methods.items()}
+        handlers["ModelInfer"] = _method("ModelInfer", self._infer)
+        return grpc.method_handlers_generic_handler(SERVICE, handlers)
+
+    def _guarded(self, answer: Answer) -> Callable[[Any, Context], Awaitable[Any]]:
+        async def call(request: Any, context: Context) -> Any:
+            await self._send_stamps(context, _request_id(context))
+            try:
+                return await answer(request)
+            except ServingError as err:
+                await context.abort(errors.CODES[err.kind], err.message)
+
+        return call
+
+    async def _send_stamps(self, context: Context, request_id: str) -> None:
+        stamps = [self._stamp]
+        if request_id:
+            stamps.append((names.HEADER_REQUEST_ID, request_id))
+        await context.send_initial_metadata(stamps)
+
+    async def _infer(self, request: Any, context: Context) -> Any:
+        request_id = _request_id(context)
+        attempt = self._attempts.begin("grpc", path=INFER_PATH, request_id=request_id)
+        code = grpc.StatusCode.CANCELLED
+        try:
+            await self._send_stamps(context, request_id)
+            answer, code, message = await self._outcome(request)
+            if code is not grpc.StatusCode.OK:
+                await context.abort(code, message)
+            return answer
+        finally:
+            attempt.end(errors.number(code), code.name)
+
+    async def _outcome(self, request: Any) -> tuple[Any, grpc.StatusCode, str]:
+        """The answer, or None with a code and a message."""
+        try:
+            response = await self._dataplane.infer(convert.decode(request))
+            return convert.encode(response), grpc.StatusCode.OK, ""
+        except ServingError as err:
+            return None, errors.CODES[err.kind], err.message
+        except Exception:  # noqa: BLE001 - the border: whatever escapes becomes an answer
+            _log.exception("an inference request failed outside the model")
+            return None, grpc.StatusCode.INTERNAL, "internal error, see the server's log"
+
+    async def _server_live(self, _: Any) -> Any:
+        return service_pb2.ServerLiveResponse(live=True)
+
+    async def _server_ready(self, _: Any) -> Any:
+        return service_pb2.ServerReadyResponse(ready=self._dataplane.is_ready)
+
+    async def _model_ready(self, request: Any) -> Any:
+        is_ready = self._dataplane.is_model_ready(request.name, request.version or None)
+        return service_pb2.ModelReadyResponse(ready=is_ready)
+
+    async def _server_metadata(self, _: Any) -> Any:
+        return service_pb2.ServerMetadataResponse(name=NAME, version=VERSION, extensions=[])
+
+    async def _model_metadata(self, request: Any) -> Any:
+        metadata = self._dataplane.model_metadata(request.name, request.version or None)
+        return service_pb2.ModelMetadataResponse(
+            name=metadata.name,
+            versions=metadata.versions,
+            platform=metadata.platform,
+            inputs=[convert.encode_spec(spec) for spec in metadata.signature.inputs],
+            outputs=[convert.encode_spec(spec) for spec in metadata.signature.outputs],
+        )
+
+
+def _request_id(context: Context) -> str:
+    """The client's request id; empty when it gave none."""
+    for key, value in context.invocation_metadata() or ():
+        if key == names.HEADER_REQUEST_ID and isinstance(value, str):
+            return value
+    return ""
+
+
+def _method(
+    name: str, call: Callable[[Any, Context], Awaitable[Any]]
+) -> "grpc.RpcMethodHandler[Any, Any]":
+    request = getattr(service_pb2, f"{name}Request")
+    response = getattr(service_pb2, f"{name}Response")
+    return grpc.unary_unary_rpc_method_handler(
+        call,
+        request_deserializer=request.FromString,
+        response_serializer=response.SerializeToString,
+    )

@@ -1,0 +1,124 @@
+"""Settings of the server, read once from the environment by the composition root."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Final, TypeVar
+
+from slipway_api import names
+from slipway_server.core.errors import LoadError
+
+T = TypeVar("T")
+
+_BODY_BYTES_MAX: Final = 64 * 2**20  # as Triton's --http-max-input-size
+
+
+class AccessLogFormat(StrEnum):
+    """What is written about each inference request."""
+
+    OFF = "off"
+    JSON = "json"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Each field is `SLIPWAY_SERVER_<FIELD>` in the environment.
+
+    The operator writes those of `slipway_api.names.SERVER_ENV`; the rest has defaults.
+    """
+
+    model_name: str
+    model_uri: str
+    model_version: str = "1"
+    model_digest: str = ""  # `sha256:<hex>`; empty means not checked
+    namespace: str = ""
+    deployment: str = ""
+    revision: str = ""
+    host: str = "0.0.0.0"
+    http_port: int = names.PORT_HTTP
+    grpc_port: int = names.PORT_GRPC
+    threads: int = 1  # of ONNX Runtime, within one inference
+    concurrency: int = 2  # inferences at once
+    queue_max: int = 64  # requests that wait; more are shed
+    body_bytes_max: int = _BODY_BYTES_MAX
+    access_log: AccessLogFormat = AccessLogFormat.OFF
+    grace_s: float = 5.0  # from SIGTERM until the listeners close: routers notice meanwhile
+    drain_s: float = 60.0  # then, for what is in flight
+    model_dir: Path = Path(names.MODEL_DIR)
+    termination_log: Path = Path(names.TERMINATION_LOG)
+
+
+def read(environ: Mapping[str, str]) -> Settings:
+    """Parse the environment; LoadError names the variable and what it should hold."""
+    env = _Environment(environ)
+    return Settings(
+        model_name=env.required("MODEL_NAME", "the name of the model to serve"),
+        model_uri=env.required("MODEL_URI", "http(s)://…, s3://BUCKET/KEY or file:///…"),
+        model_version=env.text("MODEL_VERSION", "1"),
+        model_digest=env.text("MODEL_DIGEST", ""),
+        namespace=env.text("NAMESPACE", ""),
+        deployment=env.text("DEPLOYMENT", ""),
+        revision=env.text("REVISION", ""),
+        host=env.text("HOST", "0.0.0.0"),
+        http_port=env.integer("HTTP_PORT", names.PORT_HTTP, least=0),
+        grpc_port=env.integer("GRPC_PORT", names.PORT_GRPC, least=0),
+        threads=env.integer("THREADS", 1, least=1),
+        concurrency=env.integer("CONCURRENCY", 2, least=1),
+        queue_max=env.integer("QUEUE_MAX", 64, least=0),
+        body_bytes_max=env.integer("BODY_BYTES_MAX", _BODY_BYTES_MAX, least=1),
+        access_log=env.parsed(
+            "ACCESS_LOG", AccessLogFormat.OFF, parse=AccessLogFormat, expected="off or json"
+        ),
+        grace_s=env.seconds("GRACE_S", 5.0),
+        drain_s=env.seconds("DRAIN_S", 60.0),
+        model_dir=Path(env.text("MODEL_DIR", names.MODEL_DIR)),
+        termination_log=Path(env.text("TERMINATION_LOG", names.TERMINATION_LOG)),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Environment:
+    """Typed access to variables with our prefix; an empty variable counts as absent."""
+
+    environ: Mapping[str, str]
+
+    def text(self, name: str, default: str) -> str:
+        return self.environ.get(names.SERVER_ENV_PREFIX + name, "") or default
+
+    def required(self, name: str, expected: str) -> str:
+        value = self.text(name, "")
+        if not value:
+            raise LoadError(f"{names.SERVER_ENV_PREFIX}{name} is not set; it must be {expected}")
+        return value
+
+    def parsed(self, name: str, default: T, *, parse: Callable[[str], T], expected: str) -> T:
+        value = self.text(name, "")
+        if not value:
+            return default
+        try:
+            return parse(value)
+        except ValueError as err:
+            raise LoadError(
+                f"{names.SERVER_ENV_PREFIX}{name} is '{value}'; it must be {expected}"
+            ) from err
+
+    def integer(self, name: str, default: int, *, least: int) -> int:
+        def parse(value: str) -> int:
+            number = int(value)
+            if number < least:
+                raise ValueError
+            return number
+
+        return self.parsed(
+            name, default, parse=parse, expected=f"a whole number of at least {least}"
+        )
+
+    def seconds(self, name: str, default: float) -> float:
+        def parse(value: str) -> float:
+            number = float(value)
+            if not 0 <= number < float("inf"):
+                raise ValueError
+            return number
+
+        return self.parsed(name, default, parse=parse, expected="seconds, at least 0")

@@ -1,0 +1,168 @@
+"""Bringing a model's bytes to this machine. Does I/O; judges no content.
+
+Each function makes one attempt and raises LoadError, permanent or not; `patience` repeats.
+"""
+
+import http.client
+import os
+import shutil
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from pathlib import Path, PurePosixPath
+from typing import Final, assert_never
+
+import obstore
+from obstore import exceptions as obstore_errors
+from obstore.store import S3Store
+
+from slipway_server.core.errors import LoadError
+from slipway_server.storage.locations import HttpFile, LocalPath, Location, S3Objects, describe
+
+CHUNK_BYTES: Final = 2**20
+STALL_S: Final = 20.0  # without a byte
+_REGION_DEFAULT: Final = "us-east-1"
+# RFC 9110 §15: these may pass; every other 4xx is the user's to mend.
+_TRANSIENT_STATUSES: Final = frozenset({408, 425, 429})
+
+
+def fetch(location: Location, directory: Path) -> Path:
+    """Make the model readable as a local file or directory and return its path.
+
+    Remote bytes are written below `directory`, which is emptied first.
+    """
+    match location:
+        case LocalPath():
+            if not location.path.exists():
+                raise LoadError(f"{describe(location)} does not exist")
+            return location.path
+        case HttpFile():
+            return _fetch_http(location, _emptied(directory))
+        case S3Objects():
+            return _fetch_s3(location, _emptied(directory))
+        case _:
+            assert_never(location)
+
+
+def _emptied(directory: Path) -> Path:
+    try:
+        shutil.rmtree(directory, ignore_errors=True)
+        directory.mkdir(parents=True)
+    except OSError as err:
+        raise LoadError(f"cannot write to the model directory {directory}: {err}") from err
+    return directory
+
+
+def _fetch_http(location: HttpFile, directory: Path) -> Path:
+    target = directory / location.file_name
+    request = urllib.request.Request(location.url, headers={"User-Agent": "slipway-server"})
+    try:
+        with urllib.request.urlopen(request, timeout=STALL_S) as answer:
+            _write(iter(lambda: answer.read(CHUNK_BYTES), b""), target)
+            expected = answer.headers.get("Content-Length")
+    except urllib.error.HTTPError as err:
+        raise _refused(location, err.code) from err
+    except (OSError, http.client.HTTPException) as err:
+        raise _unreachable(location, err) from err
+    if expected is not None and target.stat().st_size != int(expected):
+        raise LoadError(
+            f"{describe(location)} broke off after {target.stat().st_size} of {expected} bytes",
+            is_permanent=False,
+        )
+    return target
+
+
+def _refused(location: Location, status: int) -> LoadError:
+    if status in (404, 410):
+        return LoadError(f"{describe(location)} was not found (HTTP {status}); correct the uri")
+    if status in (401, 403):
+        return LoadError(
+            f"access to {describe(location)} was denied (HTTP {status}); give credentials that "
+            "may read it"
+        )
+    is_transient = status >= 500 or status in _TRANSIENT_STATUSES
+    return LoadError(f"{describe(location)} answered HTTP {status}", is_permanent=not is_transient)
+
+
+def _unreachable(location: Location, err: Exception) -> LoadError:
+    reason = err.reason if isinstance(err, urllib.error.URLError) else err
+    is_permanent = isinstance(reason, ssl.SSLCertVerificationError)
+    return LoadError(
+        f"{describe(location)} could not be downloaded: {reason}", is_permanent=is_permanent
+    )
+
+
+def s3_store(bucket: str, environ: Mapping[str, str]) -> S3Store:
+    """A store that takes credentials, endpoint and region from AWS_* variables."""
+    region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or _REGION_DEFAULT
+    return S3Store(
+        bucket,
+        region=region,
+        client_options={
+            "connect_timeout": timedelta(seconds=STALL_S),
+            "read_timeout": timedelta(seconds=STALL_S),
+            "timeout": timedelta(hours=6),  # of one whole object; a stall ends it much sooner
+        },
+        retry_config={"max_retries": 2, "retry_timeout": timedelta(seconds=STALL_S)},
+    )
+
+
+def _fetch_s3(location: S3Objects, directory: Path) -> Path:
+    try:
+        store = s3_store(location.bucket, os.environ)
+        keys = _keys(store, location.key)
+        if keys is None:
+            target = directory / PurePosixPath(location.key).name
+            _write(obstore.get(store, location.key).stream(CHUNK_BYTES), target)
+            return target
+        for key in keys:
+            target = _inside(directory, key.removeprefix(location.key + "/"))
+            _write(obstore.get(store, key).stream(CHUNK_BYTES), target)
+    except FileNotFoundError as err:
+        raise LoadError(f"{describe(location)} was not found; correct the uri") from err
+    except (obstore_errors.PermissionDeniedError, obstore_errors.UnauthenticatedError) as err:
+        raise LoadError(
+            f"access to {describe(location)} was denied; give credentials that may read it "
+            "(credentialsSecret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"
+        ) from err
+    except obstore_errors.BaseError as err:
+        reason = str(err).strip().splitlines()[0]
+        raise LoadError(
+            f"{describe(location)} could not be downloaded: {reason}", is_permanent=False
+        ) from err
+    if not keys:
+        raise LoadError(f"{describe(location)} was not found; correct the uri")
+    return directory
+
+
+def _keys(store: S3Store, key: str) -> list[str] | None:
+    """None when the key is an object, else the keys of all objects below it."""
+    try:
+        obstore.head(store, key)
+    except FileNotFoundError:
+        pages = obstore.list(store, prefix=key + "/")
+        sizes = {str(entry["path"]): int(entry["size"]) for page in pages for entry in page}
+        return _without_markers(sizes)
+    return None
+
+
+def _without_markers(sizes: Mapping[str, int]) -> list[str]:
+    """Keys without the empty objects that some tools write for a folder."""
+    folders = {str(parent) for key in sizes for parent in PurePosixPath(key).parents}
+    return [key for key, size in sizes.items() if size > 0 or key not in folders]
+
+
+def _inside(directory: Path, relative: str) -> Path:
+    target = (directory / relative).resolve()
+    if not target.is_relative_to(directory.resolve()):
+        raise LoadError(f"the object name '{relative}' leads out of the model directory")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    return target
+
+
+def _write(chunks: Iterable[bytes], target: Path) -> None:
+    with target.open("wb") as file:
+        for chunk in chunks:
+            file.write(chunk)
