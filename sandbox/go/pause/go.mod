@@ -1,0 +1,3 @@
+module slipway.dev/sandbox/pause
+
+go 1.25.0

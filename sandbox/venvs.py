@@ -1,0 +1,62 @@
+"""Python environments of their own, for tools that must not mix with the project's packages.
+
+Each is named by a hash of its requirements file, so a changed file makes a new one.
+"""
+
+import hashlib
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Final
+
+from sandbox import locks, programs
+from sandbox import places as places_module
+from sandbox.places import Places
+from sandbox.progress import Log, step
+
+_COMPLETE: Final = ".complete"
+_TIMEOUT_S: Final = 1200.0
+
+
+def ensure(requirements: str, *, why: str, places: Places, log: Log) -> Path:
+    """Return the environment of `requirements/<requirements>`, installing it where it is absent.
+
+    Every package is checked against the hashes in that file.
+    """
+    source = places_module.checkout() / "requirements" / requirements
+    digest = hashlib.sha256(source.read_bytes()).hexdigest()[:12]
+    stem = source.stem
+    target = places.cache / f"{stem}-{digest}"
+    if (target / _COMPLETE).exists():
+        return target
+    with locks.held(places.locks / f"{stem}.lock", log=log):
+        if not (target / _COMPLETE).exists():
+            log(f"installing {source.name} into {target}: {why}")
+            with step(f"installing {source.name}", log=log):
+                _install(source, target)
+            (target / _COMPLETE).touch()
+    return target
+
+
+def _install(source: Path, target: Path) -> None:
+    shutil.rmtree(target, ignore_errors=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    environment = {**os.environ, "PIP_NO_INPUT": "1"}
+    uv = shutil.which("uv")
+    if uv is not None:
+        make: list[str | Path] = [uv, "venv", "--quiet", "--python", sys.executable, target]
+        install: list[str | Path] = [
+            uv,
+            "pip",
+            "install",
+            "--quiet",
+            "--python",
+            target / "bin" / "python",
+        ]
+    else:
+        make = [sys.executable, "-m", "venv", target]
+        install = [target / "bin" / "python", "-m", "pip", "install", "--quiet"]
+    install += ["--require-hashes", "--requirement", source]
+    programs.run(make, timeout_s=_TIMEOUT_S, env=environment)
+    programs.run(install, timeout_s=_TIMEOUT_S, env=environment)

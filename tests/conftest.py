@@ -1,0 +1,17 @@
+"""Programs that several tests share. Everything here runs the real thing on loopback."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sandbox.apiserver import ApiServer
+from sandbox.progress import Progress
+
+
+@pytest.fixture(scope="session")
+def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """Give a kube-apiserver with etcd and no controllers; tests share it, so use own names."""
+    directory: Path = tmp_path_factory.mktemp("api-server")
+    with ApiServer.start(directory, log=Progress()) as server:
+        yield server
