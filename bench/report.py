@@ -100,7 +100,7 @@ def recompute(lines: Sequence[ledger.Line]) -> Report:
     rollouts = tuple(
         _rollout(lines, begin, tally=_tally(stretch, versions), until=until)
         for begin, stretch, until in zip(
-            begins, stretches[1:], [*bounds[1:], float("inf")], strict=True
+            begins, stretches[1:], [*bounds, float("inf")][1:], strict=True
         )
     )
     problems = tuple(_problems_of_ledger(lines, rollouts, before))
