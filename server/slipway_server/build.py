@@ -1,6 +1,7 @@
 """The composition root: constructs everything and wires it by constructor arguments."""
 
 import asyncio
+import sys
 from functools import partial
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
@@ -47,6 +48,7 @@ async def serve(settings: Settings) -> None:
         port=settings.grpc_port,
         message_bytes_max=settings.body_bytes_max,
     )
+    print(f"listening: HTTP {http.port}, gRPC {grpc.port}", file=sys.stderr, flush=True)
     await Lifecycle(dataplane, registry, http=http, grpc=grpc).run(
         partial(_load, settings), stop, grace_s=settings.grace_s, drain_s=settings.drain_s
     )

@@ -136,12 +136,27 @@ def from_values(header: Header, values: Sequence[object]) -> Tensor:
     if wanted.kind == "O":
         array = _checked_strings(header, array)
     elif array.size and array.dtype.kind not in _KINDS[wanted.kind]:
-        raise invalid(
-            f"input '{header.name}': data does not hold values of datatype {header.datatype}"
-        )
+        array = _wide_integers(header, values)
     else:
         array = _narrowed(header, array, wanted)
     return Tensor(header.name, header.datatype, _shaped(header, array))
+
+
+def _wide_integers(header: Header, values: Sequence[object]) -> Array:
+    """Integers of which some need all 64 bits: numpy infers floats for such a mixture."""
+    array = np.array(values, dtype=object)
+    if header.datatype is not Datatype.UINT64 or {type(value) for value in array.flat} != {int}:
+        raise invalid(
+            f"input '{header.name}': data does not hold values of datatype {header.datatype}"
+        )
+    try:
+        return array.astype(DTYPES[Datatype.UINT64])
+    except OverflowError as err:
+        raise _out_of_range(header) from err
+
+
+def _out_of_range(header: Header) -> ServingError:
+    return invalid(f"input '{header.name}': a value lies outside the range of {header.datatype}")
 
 
 def _narrowed(header: Header, array: Array, wanted: np.dtype[Any]) -> Array:
@@ -150,7 +165,7 @@ def _narrowed(header: Header, array: Array, wanted: np.dtype[Any]) -> Array:
             return array.astype(wanted)
     narrowed = array.astype(wanted)
     if wanted.kind in "iu" and array.size and not np.array_equal(narrowed, array):
-        raise invalid(f"input '{header.name}': a value lies outside the range of {header.datatype}")
+        raise _out_of_range(header)
     return narrowed
 
 

@@ -1,0 +1,115 @@
+"""The use cases, on a real model in this process."""
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from slipway_server.core.dataplane import Dataplane
+from slipway_server.core.errors import ErrorKind, ServingError
+from slipway_server.core.registry import Registry
+from slipway_server.core.tensors import Datatype, InferenceRequest, Tensor
+from slipway_server.core.workers import Workers
+
+
+@pytest.fixture
+async def workers():
+    made = Workers(asyncio.get_running_loop(), thread_count=1, queue_max=4)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def registry() -> Registry:
+    return Registry()
+
+
+@pytest.fixture
+def dataplane(registry, workers) -> Dataplane:
+    return Dataplane(registry, workers)
+
+
+def request(**changes) -> InferenceRequest:
+    x = Tensor("x", Datatype.FP32, np.array([[1, 2], [3, 4]], np.float32))
+    fields = {
+        "model_name": "scale",
+        "model_version": None,
+        "request_id": "r7",
+        "inputs": (x,),
+        "output_names": None,
+    }
+    return InferenceRequest(**{**fields, **changes})
+
+
+async def test_nothing_is_ready_before_a_model_is_loaded(dataplane):
+    with pytest.raises(ServingError) as caught:
+        await dataplane.infer(request())
+
+    assert ErrorKind.NOT_READY is caught.value.kind
+    assert not dataplane.is_ready
+    assert not dataplane.is_model_ready("scale", None)
+
+
+async def test_an_inference_names_the_version_that_computed_it(dataplane, registry, make_model):
+    registry.add(make_model("scale", "1.3.0"))
+
+    response = await dataplane.infer(request())
+
+    assert (
+        response.model_name,
+        response.model_version,
+        response.request_id,
+    ) == ("scale", "1.3.0", "r7")
+    assert response.outputs[0].array.tolist() == [[1, 20], [3, 40]]
+    assert response.outputs[1].array.tolist() == [2]
+
+
+async def test_only_the_outputs_asked_for_are_computed(dataplane, registry, make_model):
+    registry.add(make_model("scale", "1"))
+
+    response = await dataplane.infer(request(output_names=("row_count",)))
+
+    assert [output.name for output in response.outputs] == ["row_count"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"model_name": "other"}, "no model 'other' here; this server has 'scale'"),
+        ({"model_version": "9"}, "no version '9'; it has '1'"),
+    ],
+)
+async def test_unknown_models_and_versions_are_not_found(
+    dataplane, registry, make_model, changes, words
+):
+    registry.add(make_model("scale", "1"))
+
+    with pytest.raises(ServingError) as caught:
+        await dataplane.infer(request(**changes))
+
+    assert ErrorKind.NOT_FOUND is caught.value.kind
+    assert words in caught.value.message
+
+
+async def test_a_draining_server_is_not_ready_but_still_answers(dataplane, registry, make_model):
+    registry.add(make_model("scale", "1"))
+    assert dataplane.is_ready
+    assert dataplane.is_model_ready("scale", "1")
+
+    dataplane.drain()
+
+    assert not dataplane.is_ready
+    assert not dataplane.is_model_ready("scale", "1")
+    assert (await dataplane.infer(request())).outputs
+
+
+async def test_metadata_tells_versions_and_signature(dataplane, registry, make_model):
+    registry.add(make_model("scale", "1"))
+    registry.add(make_model("scale", "2"))
+
+    metadata = dataplane.model_metadata("scale", None)
+
+    assert metadata.versions == ("1", "2")
+    assert dataplane.model_metadata("scale", "1").versions == ("1",)
+    assert metadata.signature.inputs[0].shape == (-1, 2)
+    assert [spec.name for spec in metadata.signature.outputs] == ["y", "row_count"]

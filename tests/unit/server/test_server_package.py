@@ -1,0 +1,23 @@
+"""The package's files agree with what they were made from."""
+
+import runpy
+import tomllib
+from pathlib import Path
+
+import onnx
+
+import slipway_server
+
+ROOT = Path(slipway_server.__file__).parents[2]
+
+
+def test_the_version_is_that_of_the_project():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+    assert project["version"] == slipway_server.VERSION
+
+
+def test_the_identity_model_is_what_its_script_writes():
+    script = runpy.run_path(str(ROOT / "server" / "identity_model.py"))
+
+    assert script["identity"]() == onnx.load(script["PATH"])

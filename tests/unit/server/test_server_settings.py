@@ -1,0 +1,56 @@
+"""Settings come from the environment; a wrong one is named with what it should hold."""
+
+from pathlib import Path
+
+import pytest
+
+from slipway_api import names
+from slipway_server import settings
+from slipway_server.core.errors import LoadError
+from slipway_server.settings import AccessLogFormat
+
+NEEDED = {"SLIPWAY_SERVER_MODEL_NAME": "churn", "SLIPWAY_SERVER_MODEL_URI": "s3://b/k"}
+
+
+def test_defaults_are_those_of_the_pod():
+    read = settings.read(NEEDED)
+
+    assert (read.http_port, read.grpc_port) == (names.PORT_HTTP, names.PORT_GRPC)
+    assert Path(names.MODEL_DIR) == read.model_dir
+    assert settings.Settings(model_name="churn", model_uri="s3://b/k") == read
+
+
+def test_everything_that_the_operator_writes_is_read():
+    environ = {f"{names.SERVER_ENV_PREFIX}{name}": f"v-{name}" for name in names.SERVER_ENV}
+
+    read = settings.read(environ)
+
+    assert all(f"v-{name}" == getattr(read, name.lower()) for name in names.SERVER_ENV)
+
+
+def test_typed_values_are_parsed_and_empty_ones_are_absent():
+    more = {"QUEUE_MAX": "0", "DRAIN_S": "1.5", "ACCESS_LOG": "json", "CONCURRENCY": ""}
+    environ = {f"SLIPWAY_SERVER_{name}": value for name, value in more.items()}
+
+    read = settings.read(NEEDED | environ)
+
+    assert (read.queue_max, read.drain_s, read.concurrency) == (0, 1.5, 2)
+    assert AccessLogFormat.JSON is read.access_log
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("MODEL_URI", "", "is not set"),
+        ("CONCURRENCY", "0", "at least 1"),
+        ("QUEUE_MAX", "many", "whole number"),
+        ("DRAIN_S", "-1", "seconds"),
+        ("DRAIN_S", "inf", "seconds"),
+        ("ACCESS_LOG", "text", "off or json"),
+    ],
+)
+def test_a_wrong_value_is_named(name, value, words):
+    with pytest.raises(LoadError, match=words) as caught:
+        settings.read(NEEDED | {f"SLIPWAY_SERVER_{name}": value})
+
+    assert f"SLIPWAY_SERVER_{name}" in caught.value.message
