@@ -41,13 +41,15 @@ class Toleration(ContractModel):
         str, Field(max_length=317, description="The taint's key; empty with Exists: every taint.")
     ] = ""
     operator: Annotated[
-        str, Field(pattern="^(Exists|Equal)$", description="Exists, or Equal to value.")
+        str,
+        Field(pattern="^(Exists|Equal)$", max_length=6, description="Exists, or Equal to value."),
     ] = "Equal"
     value: Annotated[str, Field(max_length=63, description="The taint's value, for Equal.")] = ""
     effect: Annotated[
         str,
         Field(
             pattern="^(|NoSchedule|PreferNoSchedule|NoExecute)$",
+            max_length=16,
             description="NoSchedule, PreferNoSchedule or NoExecute; empty: all of them.",
         ),
     ] = ""

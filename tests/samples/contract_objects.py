@@ -1,0 +1,207 @@
+"""Objects that the contract takes or refuses, for the models and for the API server alike."""
+
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import Any, Final
+
+Object = dict[str, Any]
+
+MINIMAL: Final[Object] = {
+    "apiVersion": "slipway.dev/v1alpha1",
+    "kind": "ModelDeployment",
+    "metadata": {"name": "churn", "namespace": "default"},
+    "spec": {"model": {"name": "churn", "version": "1.3.0", "uri": "s3://models/churn/1.3.0"}},
+}
+
+FULL_SPEC: Final[Object] = {
+    "model": {
+        "name": "churn",
+        "version": "1.3.0",
+        "uri": "https://models.example.com/churn.onnx",
+        "digest": f"sha256:{'0123456789abcdef' * 4}",
+        "credentialsSecret": "models-reader",
+    },
+    "runtime": {
+        "name": "onnx",
+        "image": "registry.example.com:5000/serving/onnx@sha256:" + "ab" * 32,
+        "env": [{"name": "OMP_NUM_THREADS", "value": "2"}, {"name": "TZ"}],
+    },
+    "compute": {
+        "pool": "gpu-a100",
+        "replicas": 3,
+        "resources": {
+            "requests": {"cpu": "500m", "memory": "1.5Gi", "example.com/fpga": 1},
+            "limits": {"cpu": 2, "memory": "2Gi", "ephemeral-storage": "1e9"},
+        },
+        "serviceAccountName": "models",
+        "imagePullSecrets": [{"name": "registry"}],
+        "podLabels": {"example.com/team": "risk", "tier": ""},
+        "podAnnotations": {"prometheus.io/scrape": "true"},
+    },
+    "strategy": {
+        "canary": {
+            "steps": [
+                {"weight": 1, "hold": "1m30s"},
+                {"weight": 10, "pause": True},
+                {"weight": 100, "hold": "168h"},
+            ]
+        }
+    },
+    "analysis": {
+        "metrics": [
+            {"name": "error-rate", "max": "0.5%", "maxIncrease": "20%"},
+            {"name": "latency-p99", "max": "250ms"},
+            {"name": "latency-p50", "maxIncrease": "150%"},
+        ],
+        "insufficient": {"after": "10m", "then": "pause"},
+    },
+    "traffic": {"timeout": "1h", "retry": "unprocessed"},
+}
+
+
+def changed(base: Object, path: str, value: Any) -> Object:
+    """Copy an object with the value at a dotted path replaced."""
+    copy = deepcopy(base)
+    *parents, last = path.split(".")
+    node = copy
+    for part in parents:
+        node = node.setdefault(part, {})
+    node[last] = value
+    return copy
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """An object with one value that makes no sense, and words of the message that it gets."""
+
+    path: str
+    value: Any
+    words: str
+
+    @property
+    def object(self) -> Object:
+        return changed(MINIMAL, self.path, self.value)
+
+    def __str__(self) -> str:
+        return f"{self.path}={str(self.value)[:40]}"
+
+
+def _steps(*weights: int) -> Object:
+    return {"canary": {"steps": [{"weight": weight} for weight in weights]}}
+
+
+def _step(**fields: Any) -> Object:
+    return {"canary": {"steps": [{"weight": 5, **fields}]}}
+
+
+_SCHEME: Final = "uri must begin with"
+_HTTP: Final = "write http(s)://HOST/PATH"
+_S3: Final = "write s3://BUCKET/KEY"
+_PVC: Final = "write pvc://CLAIM/PATH"
+_RISE: Final = "weights must rise"
+_RATE: Final = "max of error-rate is a percentage above 0%"
+_LATENCY: Final = "max of a latency is a duration above 0"
+_LABELS: Final = "labels under slipway.dev/ and app.kubernetes.io/ are set by the operator"
+_ANNOTATIONS: Final = "annotations under slipway.dev/ and app.kubernetes.io/ are set by"
+_RESERVED: Final = "the operator sets this variable itself"
+_TIMEOUT: Final = "timeout must be above 0 and at most 1h"
+
+REFUSED: Final = (
+    Refused("metadata.name", "c" * 51, "at most 50 characters"),
+    Refused("metadata.name", "churn.v2", "lower-case letters, digits and '-'"),
+    Refused("metadata.name", "2churn", "beginning with a letter"),
+    Refused("spec.model.uri", "models/churn", _SCHEME),
+    Refused("spec.model.uri", "gs://models/churn", _SCHEME),
+    Refused("spec.model.uri", "S3://models/churn", _SCHEME),
+    Refused("spec.model.uri", "https://models.example.com", _HTTP),
+    Refused("spec.model.uri", "http:///churn.onnx", _HTTP),
+    Refused("spec.model.uri", "s3://models", _S3),
+    Refused("spec.model.uri", "s3://Models/churn", _S3),
+    Refused("spec.model.uri", "pvc://models", _PVC),
+    Refused("spec.model.uri", "pvc:///churn", _PVC),
+    Refused("spec.model.uri", "pvc://models//churn", _PVC),
+    Refused("spec.model.uri", "file://models/churn", "write file:///PATH"),
+    Refused("spec.model.uri", "pvc://models/../secret", "may not contain '..'"),
+    Refused("spec.model.uri", "file:///models/..", "may not contain '..'"),
+    Refused("spec.model.uri", "https://me:pw@example.com/m", "may not carry credentials"),
+    Refused("spec.runtime.env", [{"name": "SLIPWAY_SERVER_MODEL_URI"}], _RESERVED),
+    Refused("spec.runtime.env", [{"name": "SLIPWAY_SERVER_REVISION"}], _RESERVED),
+    Refused("spec.runtime.env", [{"name": "A"}, {"name": "A"}], "a variable is given twice"),
+    Refused("spec.compute.podLabels", {"slipway.dev/deployment": "other"}, _LABELS),
+    Refused("spec.compute.podLabels", {"app.kubernetes.io/name": "other"}, _LABELS),
+    Refused("spec.compute.podAnnotations", {"slipway.dev/command": "x"}, _ANNOTATIONS),
+    Refused("spec.compute.podAnnotations", {"app.kubernetes.io/x": "x"}, _ANNOTATIONS),
+    Refused("spec.compute.podLabels", {"a b": "x"}, "must be label keys"),
+    Refused("spec.compute.podAnnotations", {"a/b/c": "x"}, "must be annotation keys"),
+    Refused("spec.strategy", _steps(25, 5), _RISE),
+    Refused("spec.strategy", _steps(5, 5), _RISE),
+    Refused("spec.strategy", _steps(*range(1, 20), 19), _RISE),
+    Refused("spec.strategy", _step(hold="169h"), "hold may be at most 168h"),
+    Refused("spec.analysis.metrics", [{"name": "error-rate"}], "give a limit"),
+    Refused("spec.analysis.metrics", [{"name": "error-rate", "max": "200ms"}], _RATE),
+    Refused("spec.analysis.metrics", [{"name": "error-rate", "max": "0.0%"}], _RATE),
+    Refused("spec.analysis.metrics", [{"name": "error-rate", "max": "100.1%"}], _RATE),
+    Refused("spec.analysis.metrics", [{"name": "error-rate", "max": "1"}], _RATE),
+    Refused("spec.analysis.metrics", [{"name": "latency-p99", "max": "5%"}], _LATENCY),
+    Refused("spec.analysis.metrics", [{"name": "latency-p99", "max": "0ms"}], _LATENCY),
+    Refused("spec.analysis.metrics", [{"name": "latency-p99", "max": "200"}], _LATENCY),
+    Refused(
+        "spec.analysis.metrics",
+        [{"name": "error-rate", "max": "1%"}, {"name": "error-rate", "maxIncrease": "5%"}],
+        "a metric is given twice",
+    ),
+    Refused("spec.analysis.insufficient", {"after": "200h"}, "after may be at most 168h"),
+    Refused("spec.traffic.timeout", "0s", _TIMEOUT),
+    Refused("spec.traffic.timeout", "61m", _TIMEOUT),
+)
+
+TAKEN: Final = (
+    MINIMAL,
+    changed(MINIMAL, "spec", FULL_SPEC),
+    changed(MINIMAL, "metadata.name", "c" * 50),
+    changed(MINIMAL, "spec.model.uri", "pvc://models/churn/1"),
+    changed(MINIMAL, "spec.model.uri", "file:///opt/models/churn.onnx"),
+    changed(MINIMAL, "spec.model.uri", "https://example.com/m..v2/a@b.onnx?version=1"),
+    changed(MINIMAL, "spec.strategy", _steps(*range(1, 21))),
+    changed(MINIMAL, "spec.analysis.metrics", [{"name": "error-rate", "max": "100%"}]),
+)
+
+POOL: Final[Object] = {
+    "apiVersion": "slipway.dev/v1alpha1",
+    "kind": "ComputePool",
+    "metadata": {"name": "gpu"},
+    "spec": {
+        "nodeSelector": {"kubernetes.io/arch": "amd64"},
+        "tolerations": [
+            {"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"},
+            {"key": "team", "value": "risk"},
+            {"operator": "Exists"},
+        ],
+        "resources": {"limits": {"nvidia.com/gpu": 1}},
+    },
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedPool:
+    """A pool with one value that makes no sense, and words of the message that it gets."""
+
+    path: str
+    value: Any
+    words: str
+
+    @property
+    def object(self) -> Object:
+        return changed(POOL, self.path, self.value)
+
+    def __str__(self) -> str:
+        return f"{self.path}={str(self.value)[:40]}"
+
+
+REFUSED_POOLS: Final = (
+    RefusedPool("spec.tolerations", [{"value": "x"}], "name the taint's key"),
+    RefusedPool(
+        "spec.tolerations", [{"key": "a", "operator": "Exists", "value": "x"}], "leave value out"
+    ),
+    RefusedPool("spec.nodeSelector", {"a b": "x"}, "must be label keys"),
+)
