@@ -9,7 +9,13 @@ from typing import Final
 
 from envoy.config.accesslog.v3 import accesslog_pb2
 from envoy.config.common.mutation_rules.v3 import mutation_rules_pb2
-from envoy.config.core.v3 import address_pb2, base_pb2, config_source_pb2, grpc_service_pb2
+from envoy.config.core.v3 import (
+    address_pb2,
+    base_pb2,
+    config_source_pb2,
+    extension_pb2,
+    grpc_service_pb2,
+)
 from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
 from envoy.extensions.access_loggers.grpc.v3 import als_pb2
 from envoy.extensions.filters.http.header_mutation.v3 import header_mutation_pb2
@@ -18,7 +24,11 @@ from envoy.extensions.filters.http.upstream_codec.v3 import upstream_codec_pb2
 from envoy.extensions.filters.network.http_connection_manager.v3 import (
     http_connection_manager_pb2,
 )
+from envoy.extensions.http.early_header_mutation.header_mutation.v3 import (
+    header_mutation_pb2 as early_mutation_pb2,
+)
 from envoy.service.runtime.v3 import rtds_pb2
+from envoy.type.matcher.v3 import string_pb2
 from envoy.type.v3 import percent_pb2
 from google.protobuf import any_pb2, wrappers_pb2
 from google.protobuf.message import Message
@@ -27,7 +37,7 @@ from slipway_api import names
 from slipway_operator.engine.traffic import Traffic
 from slipway_operator.render import envoy_names
 from slipway_operator.render.envoy_clusters import ads
-from slipway_operator.render.envoy_routes import HEADER_OVERLOADED
+from slipway_operator.render.envoy_routes import HEADER_NO_RETRY
 from slipway_operator.render.envoy_wire import Resource, duration, pack, resource
 
 STAT_PREFIX: Final = "router"  # one for all listeners, or the HTTP statistics multiply
@@ -37,6 +47,7 @@ LOG_ANSWERS: Final = "answers"
 LOG_FLUSH_S: Final = 0.1
 LOG_BUFFER_BYTES: Final = 16_384
 IDLE_TIMEOUT_S_MIN: Final = 300.0
+RESERVED_PREFIXES: Final = ("x-slipway-", "x-envoy-")
 _GRPC_STATUS: Final = "grpc-status"
 
 
@@ -82,16 +93,34 @@ def _connection_manager(
             _http_filter("envoy.filters.http.router", _router(traffic)),
         ],
         access_log=[_log(traffic, LOG_ANSWERS)],
-        # The client's own address goes into x-forwarded-for, and its x-envoy-* headers, which
-        # could shorten timeouts and so make a candidate look bad, are not obeyed.
-        use_remote_address=wrappers_pb2.BoolValue(value=True),
-        internal_address_config=manager.InternalAddressConfig(),
+        early_header_mutation_extensions=[_ours_alone()],
+        use_remote_address=wrappers_pb2.BoolValue(value=True),  # for x-forwarded-for
         generate_request_id=wrappers_pb2.BoolValue(value=True),
         preserve_external_request_id=True,
         always_set_request_id_in_response=True,
         server_header_transformation=manager.PASS_THROUGH,
         # A request that waits for its model is no idle stream before its own timeout.
         stream_idle_timeout=duration(max(IDLE_TIMEOUT_S_MIN, traffic.timeout_s + 30)),
+    )
+
+
+def _ours_alone() -> extension_pb2.TypedExtensionConfig:
+    """Take headers off requests that are not the client's to set.
+
+    With `x-envoy-*` a client could shorten timeouts and forbid retries, and so make a candidate
+    look bad.
+    """
+    removals = [
+        mutation_rules_pb2.HeaderMutation(
+            remove_on_match=mutation_rules_pb2.HeaderMutation.RemoveOnMatch(
+                key_matcher=string_pb2.StringMatcher(prefix=prefix)
+            )
+        )
+        for prefix in RESERVED_PREFIXES
+    ]
+    return extension_pb2.TypedExtensionConfig(
+        name="envoy.http.early_header_mutation.header_mutation",
+        typed_config=pack(early_mutation_pb2.HeaderMutation(mutations=removals)),
     )
 
 
@@ -115,7 +144,7 @@ def _no_retry_of_shed() -> header_mutation_pb2.HeaderMutation:
     value is empty.
     """
     mark = base_pb2.HeaderValueOption(
-        header=base_pb2.HeaderValue(key=HEADER_OVERLOADED, value="%RESP(retry-after)%"),
+        header=base_pb2.HeaderValue(key=HEADER_NO_RETRY, value="%RESP(retry-after)%"),
         append_action=base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
     )
     return header_mutation_pb2.HeaderMutation(

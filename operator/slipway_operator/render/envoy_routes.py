@@ -24,7 +24,8 @@ WEIGHT_TOTAL: Final = 10_000  # constant, so that a share that grows keeps the k
 BODY_LIMIT_BYTES: Final = 1 << 20  # a larger request is passed on, but cannot be sent twice
 # A chain has up to three members: first choice, stand-in, and the stand-in's Service address.
 RETRY_COUNT: Final = 2
-HEADER_OVERLOADED: Final = "x-envoy-overloaded"  # Envoy never retries an answer that has it
+# Envoy retries an answer that has it only where a policy says so, and ours never does.
+HEADER_NO_RETRY: Final = "x-envoy-ratelimited"
 
 _RETRY_ON: Final[dict[RetryPolicy, str]] = {
     "any": "connect-failure,refused-stream,reset,5xx,deadline-exceeded,internal,unavailable,"
@@ -90,9 +91,8 @@ def _configuration(traffic: Traffic, shown: str) -> route_pb2.RouteConfiguration
         name=name,
         domains=["*"],
         routes=[_config_route(name, shown), *_model_routes(traffic)],
-        request_headers_to_remove=[names.HEADER_CONFIG, names.HEADER_REVISION],
         response_headers_to_add=[_header(names.HEADER_CONFIG, shown)],
-        response_headers_to_remove=[HEADER_OVERLOADED],
+        response_headers_to_remove=[HEADER_NO_RETRY],
         include_attempt_count_in_response=True,
         request_body_buffer_limit=wrappers_pb2.UInt64Value(value=BODY_LIMIT_BYTES),
     )

@@ -108,9 +108,14 @@ def _operator(settings: Settings) -> Json:
     keepalive = {"interval": "5s", "timeout": "2s"}
     return {
         "name": CLUSTER_NAME,
-        "type": "STRICT_DNS",
-        "dns_refresh_rate": "2s",
-        "respect_dns_ttl": False,
+        # Every address of the name is an operator, of which one answers.
+        "cluster_type": {
+            "name": "envoy.cluster.dns",
+            "typed_config": {
+                "@type": _TYPES + "extensions.clusters.dns.v3.DnsCluster",
+                "dns_refresh_rate": "2s",
+            },
+        },
         "connect_timeout": "1s",
         "load_assignment": {
             "cluster_name": CLUSTER_NAME,
@@ -118,7 +123,7 @@ def _operator(settings: Settings) -> Json:
                 {"lb_endpoints": [{"endpoint": {"address": {"socket_address": address}}}]}
             ],
         },
-        # Only the operator that holds the Lease answers. Without the check, every other stream would
+        # Only the holder of the Lease answers. Without the check, every other stream would
         # go to the standby first, and an access log stream that is refused loses its records.
         "health_checks": [
             {

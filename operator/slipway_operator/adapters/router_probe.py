@@ -1,0 +1,56 @@
+"""Asking a router which configuration it really serves.
+
+An ACK comes from Envoy's main thread; its workers switch a moment later. What a fresh connection
+is answered is what the worker that took it does.
+"""
+
+import asyncio
+from typing import Final
+
+import aiohttp
+
+from slipway_api import names
+
+TIMEOUT_S: Final = 0.5
+CONNECTION_COUNT: Final = 2
+HASH_LENGTH_MAX: Final = 64
+
+
+class RouterProbe:
+    """Asks on connections of its own, each used once."""
+
+    def __init__(self) -> None:
+        self._session: aiohttp.ClientSession | None = None
+
+    async def shown(self, address: str, port: int) -> str | None:
+        """Read the configuration hash on two fresh connections.
+
+        None if they differ, or one of them is not answered within 0.5 s.
+        """
+        asked = (self._ask(address, port) for _ in range(CONNECTION_COUNT))
+        answers = set(await asyncio.gather(*asked))
+        return answers.pop() if len(answers) == 1 else None
+
+    async def close(self) -> None:
+        """Close the session; nothing is kept open anyway."""
+        if self._session is not None:
+            await self._session.close()
+
+    async def _ask(self, address: str, port: int) -> str | None:
+        host = f"[{address}]" if ":" in address else address
+        try:
+            async with self._open().get(f"http://{host}:{port}{names.CONFIG_PATH}") as answer:
+                if answer.status != 200:
+                    return None
+                text = await answer.content.read(HASH_LENGTH_MAX)
+        except (aiohttp.ClientError, TimeoutError):
+            return None
+        return text.decode("ascii", "replace")
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, force_close=True),
+                timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
+            )
+        return self._session

@@ -1,0 +1,84 @@
+"""The gRPC server that routers connect to: ADS, access logs, and whether anybody is at home.
+
+It listens only while this operator holds the Lease: routers find the holder by its health answer.
+"""
+
+from typing import Any, Final
+
+import grpc
+from envoy.service.accesslog.v3 import als_pb2
+from envoy.service.discovery.v3 import discovery_pb2
+
+from slipway_operator.adapters.ads import AdsServer
+from slipway_operator.adapters.als import AccessLogServer
+
+# grpc.health.v1.HealthCheckResponse { ServingStatus status = 1; } with SERVING = 1.
+_SERVING: Final = b"\x08\x01"
+_OPTIONS: Final = (
+    ("grpc.so_reuseport", 0),  # a second operator on this port is an error, not a coin toss
+    ("grpc.keepalive_time_ms", 5_000),  # a router that vanished is noticed within 7 s
+    ("grpc.keepalive_timeout_ms", 2_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 2_000),  # routers ping every 5 s
+    ("grpc.http2.max_ping_strikes", 0),
+    ("grpc.max_receive_message_length", 64 << 20),
+    ("grpc.max_send_message_length", -1),
+)
+
+
+class XdsServer:
+    """Serves `ads` and `als` on one address."""
+
+    def __init__(self, ads: AdsServer, als: AccessLogServer) -> None:
+        self._ads = ads
+        self._als = als
+        self._server: grpc.aio.Server | None = None
+
+    async def start(self, address: str, credentials: grpc.ServerCredentials) -> int:
+        """Listen on `host:port` with mutual TLS; returns the port, which 0 leaves to the system."""
+        server = grpc.aio.server(options=_OPTIONS)
+        server.add_generic_rpc_handlers(self._handlers())
+        port = server.add_secure_port(address, credentials)
+        await server.start()
+        self._server = server
+        return port
+
+    async def stop(self, grace_s: float = 0.5) -> None:
+        """End all streams; routers serve on with what they have."""
+        if self._server is not None:
+            await self._server.stop(grace_s)
+            self._server = None
+
+    def _handlers(self) -> tuple[grpc.GenericRpcHandler[Any, Any], ...]:
+        discovery = grpc.stream_stream_rpc_method_handler(
+            self._ads.stream,
+            request_deserializer=discovery_pb2.DeltaDiscoveryRequest.FromString,
+            response_serializer=_as_is,  # each response is serialized once, by its stream
+        )
+        logs = grpc.stream_unary_rpc_method_handler(
+            self._als.stream,
+            request_deserializer=als_pb2.StreamAccessLogsMessage.FromString,
+            response_serializer=als_pb2.StreamAccessLogsResponse.SerializeToString,
+        )
+        health = grpc.unary_unary_rpc_method_handler(
+            _healthy, request_deserializer=_as_is, response_serializer=_as_is
+        )
+        services = {
+            "envoy.service.discovery.v3.AggregatedDiscoveryService": {
+                "DeltaAggregatedResources": discovery
+            },
+            "envoy.service.accesslog.v3.AccessLogService": {"StreamAccessLogs": logs},
+            "grpc.health.v1.Health": {"Check": health},
+        }
+        return tuple(
+            grpc.method_handlers_generic_handler(service, methods)
+            for service, methods in services.items()
+        )
+
+
+async def _healthy(request: bytes, context: object) -> bytes:  # noqa: ARG001
+    return _SERVING
+
+
+def _as_is(data: bytes) -> bytes:
+    return data
