@@ -4,9 +4,7 @@ It has no controllers: what it holds is what a test wrote. Knows nothing of the 
 """
 
 import datetime
-import http.client
 import socket
-import ssl
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from sandbox import control_plane, kubeconfig, pki, processes, toolchain
+from sandbox.api import Api
 from sandbox.control_plane import ControlPlane, Ports
 from sandbox.errors import SandboxError
 from sandbox.processes import Process
@@ -60,7 +59,7 @@ class ApiServer:
                 )
                 stack.callback(processes.stop, [process])
                 started.append(process)
-            await_ready(plane, started, logs=directory)
+            await_ready(Api(plane.url, plane.certificates), started, logs=directory)
             yield cls(
                 url=plane.url,
                 kubeconfig=admin,
@@ -70,42 +69,22 @@ class ApiServer:
             )
 
 
-def await_ready(
-    plane: ControlPlane, running: Sequence[Process], *, logs: Path, timeout_s: float | None = None
-) -> None:
+def await_ready(api: Api, running: Sequence[Process], *, logs: Path) -> None:
     """Wait until the API server says that it is ready; raise with its log's end if it ends."""
-    deadline_s = time.monotonic() + (timeout_s or _READY_TIMEOUT_S)
-    while not is_ready(plane):
-        for process in running:
-            if not process.is_alive():
-                raise SandboxError(
-                    f"{process.name} ended before the API server was ready; the end of its log:\n"
-                    + tail(logs / f"{process.name}.log")
-                )
+    deadline_s = time.monotonic() + _READY_TIMEOUT_S
+    while not api.is_ready():
+        ended = next((process for process in running if not process.is_alive()), None)
+        if ended is not None:
+            raise SandboxError(
+                f"{ended.name} ended before the API server was ready; the end of its log:\n"
+                + tail(logs / f"{ended.name}.log")
+            )
         if time.monotonic() > deadline_s:
             raise SandboxError(
-                f"the API server at {plane.url} is not ready after {_READY_TIMEOUT_S:.0f} s; "
+                f"the API server at {api.url} is not ready after {_READY_TIMEOUT_S:.0f} s; "
                 "the end of its log:\n" + tail(logs / "kube-apiserver.log")
             )
         time.sleep(_POLL_S)
-
-
-def is_ready(plane: ControlPlane) -> bool:
-    """Return whether /readyz answers 200 to the administrator."""
-    authority = plane.certificates / "ca.crt"
-    admin = pki.pair(plane.certificates, "admin")
-    context = ssl.create_default_context(cafile=str(authority))
-    context.load_cert_chain(admin.certificate, admin.key)
-    connection = http.client.HTTPSConnection(
-        "127.0.0.1", plane.ports.api, timeout=2.0, context=context
-    )
-    try:
-        connection.request("GET", "/readyz")
-        return connection.getresponse().status == http.HTTPStatus.OK
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
 
 
 def tail(path: Path) -> str:
@@ -125,7 +104,7 @@ def _plan(directory: Path, programs: Path) -> ControlPlane:
         ports=Ports(etcd_client, etcd_peer, api, controllers, scheduler),
         bind_address="127.0.0.1",
         # Kubernetes refuses to advertise loopback; nobody is told this address but `kubernetes`.
-        advertise_address=control_plane.first_host("192.0.2.0/24"),
+        advertise_address=control_plane.first_host("198.51.100.0/24"),
         service_cidr=_SERVICE_CIDR,
     )
 

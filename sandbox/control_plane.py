@@ -45,13 +45,13 @@ class ControlPlane:
 
     @property
     def url(self) -> str:
-        """The API server as seen from this machine."""
-        return f"https://127.0.0.1:{self.ports.api}"
+        """The API server, from this machine and from every node alike."""
+        return f"https://{self.bind_address}:{self.ports.api}"
 
     def leaves(self) -> tuple[pki.Leaf, ...]:
         """Return the certificates that the API server itself and its administrator need."""
         service_ip = first_host(self.service_cidr)
-        hosts = (*API_SERVER_NAMES, self.advertise_address, service_ip)
+        hosts = (*API_SERVER_NAMES, self.bind_address, service_ip)
         return (
             pki.Leaf("apiserver", "kube-apiserver", hosts=hosts),
             pki.Leaf("admin", "admin", groups=("system:masters",)),
@@ -89,9 +89,44 @@ class ControlPlane:
             "--allow-privileged=true",
             # Nodes have no names in the machine's DNS.
             "--kubelet-preferred-address-types=InternalIP",
-            # Endpoints of `kubernetes` would otherwise linger 15 s after a stop.
-            "--shutdown-delay-duration=0s",
+            # ClusterIPs lead nowhere on the machine itself; webhooks are called by pod address.
+            "--enable-aggregator-routing=true",
             *self._api_server_certificates(),
+        ]
+
+    def controller_manager(self, kubeconfig: Path, *, node_grace_s: int) -> list[str]:
+        """Return the controller manager's command line."""
+        authority = pki.pair(self.certificates, "ca")
+        return [
+            str(self.programs / "kube-controller-manager"),
+            *_kubeconfigs(kubeconfig),
+            "--bind-address=127.0.0.1",
+            f"--secure-port={self.ports.controllers}",
+            f"--service-account-private-key-file={self.certificates / 'sa.key'}",
+            f"--root-ca-file={authority.certificate}",
+            f"--cluster-signing-cert-file={authority.certificate}",
+            f"--cluster-signing-key-file={authority.key}",
+            "--use-service-account-credentials",
+            "--leader-elect=false",
+            # Each node knows its pods' network from its own configuration.
+            "--allocate-node-cidrs=false",
+            f"--node-monitor-grace-period={node_grace_s}s",
+            "--node-monitor-period=2s",
+            # The defaults (20 and 30) make hundreds of objects wait for each other.
+            "--kube-api-qps=200",
+            "--kube-api-burst=400",
+        ]
+
+    def scheduler(self, kubeconfig: Path) -> list[str]:
+        """Return the scheduler's command line."""
+        return [
+            str(self.programs / "kube-scheduler"),
+            *_kubeconfigs(kubeconfig),
+            "--bind-address=127.0.0.1",
+            f"--secure-port={self.ports.scheduler}",
+            "--leader-elect=false",
+            "--kube-api-qps=200",
+            "--kube-api-burst=400",
         ]
 
     def _api_server_certificates(self) -> list[str]:
@@ -118,6 +153,14 @@ class ControlPlane:
             f"--proxy-client-cert-file={front.certificate}",
             f"--proxy-client-key-file={front.key}",
         ]
+
+
+def _kubeconfigs(kubeconfig: Path) -> list[str]:
+    return [
+        f"--kubeconfig={kubeconfig}",
+        f"--authentication-kubeconfig={kubeconfig}",
+        f"--authorization-kubeconfig={kubeconfig}",
+    ]
 
 
 def first_host(cidr: str) -> str:

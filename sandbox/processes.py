@@ -18,6 +18,7 @@ from sandbox.errors import SandboxError
 _START_TIME_FIELD: Final = 19  # field 22 of proc(5) stat, counted after the parenthesis of field 2
 _STATE_FIELD: Final = 0
 _POLL_S: Final = 0.02
+_IDENTITY_TIMEOUT_S: Final = 10.0  # a shell and a `cat`, on a machine that is busy
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,18 @@ def identify(name: str, pid: int, *, proc: Path = Path("/proc")) -> Process | No
     return None if found is None else Process(name, pid, int(found[_START_TIME_FIELD]))
 
 
+def recorded(name: str, identity: Path) -> Process | None:
+    """Return the process that wrote the file `identity`, whether or not it is still alive."""
+    try:
+        text = identity.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return None
+    fields = _fields(text)
+    if len(fields) <= _START_TIME_FIELD:
+        return None
+    return Process(name, int(text.split(maxsplit=1)[0]), int(fields[_START_TIME_FIELD]))
+
+
 def start(
     name: str,
     command: Sequence[str],
@@ -52,11 +65,16 @@ def start(
     environment: Mapping[str, str] | None = None,
     folder: Path | None = None,
     ends_with_us: bool = False,
+    identity: Path | None = None,
 ) -> Process:
     """Start a program in a session of its own, its output appended to `log_file`.
 
+    `identity` is a file that the process fills with its own /proc/self/stat (see `recorded`).
     With `ends_with_us` the kernel kills it when the thread that called this ends, however it ends.
     """
+    if identity is not None:
+        # The process writes who it is before it becomes the program: it is never unrecorded.
+        command = ["sh", "-c", 'cat /proc/$$/stat >"$0" && exec "$@"', str(identity), *command]
     if ends_with_us:
         command = ["setpriv", "--pdeathsig", "SIGKILL", *command]
     log_file.parent.mkdir(parents=True, exist_ok=True)
@@ -70,11 +88,18 @@ def start(
             env=None if environment is None else dict(environment),
             cwd=folder,
         )
-    process = identify(name, child.pid)
+    process = identify(name, child.pid) if identity is None else _await_identity(name, identity)
     # It outlives this program on purpose; without this, Popen warns about it when collected.
     child.returncode = 0
     if process is None:
         raise SandboxError(f"{name} ended at once; see {log_file}")
+    return process
+
+
+def _await_identity(name: str, identity: Path) -> Process | None:
+    deadline_s = time.monotonic() + _IDENTITY_TIMEOUT_S
+    while (process := recorded(name, identity)) is None and time.monotonic() < deadline_s:
+        time.sleep(_POLL_S)
     return process
 
 
@@ -124,5 +149,9 @@ def _stat(pid: int, *, proc: Path) -> list[str] | None:
         text = (proc / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
+    return _fields(text)
+
+
+def _fields(stat: str) -> list[str]:
     # The command's name, in parentheses, may itself hold spaces and parentheses.
-    return text.rpartition(")")[2].split()
+    return stat.rpartition(")")[2].split()
