@@ -91,7 +91,7 @@ class Stage:
         self.revisions: list[Revision] = []
         self.xds_port = free_port()
         self.port = free_port()
-        self.traffic: Traffic | None = None
+        self.first_hash = ""
         self._numbers = itertools.count(1)
 
     async def open(self, *, is_released: bool = True) -> None:
@@ -154,7 +154,6 @@ class Stage:
 
     def put(self, traffic: Traffic) -> str:
         """Hand traffic to the routers; returns its hash."""
-        self.traffic = traffic
         self.ads.put(OWNER, envoy.resources(traffic, settings=SETTINGS))
         return envoy.config_hash(traffic)
 
@@ -185,7 +184,8 @@ class Stage:
         """Start a stable revision, a candidate with a weight, and a ready router."""
         stable, candidate = await self.revision(), await self.revision()
         traffic = self.new_traffic(stable, candidate)
-        self.put(replace(traffic, weight_percent=weight_percent, **changes))  # type: ignore[arg-type]
+        changed = replace(traffic, weight_percent=weight_percent, **changes)  # type: ignore[arg-type]
+        self.first_hash = self.put(changed)
         await self.ready(await self.router())
         return stable, candidate
 
