@@ -116,6 +116,12 @@ def test_the_server_brings_a_model_that_needs_no_store(
     assert has_model == (name == "server")
 
 
+def test_the_server_reports_to_nobody(name: images.BuiltImage, content: Content) -> None:
+    is_silenced = "ORT_DISABLE_TELEMETRY=1" in content.config["Env"]
+
+    assert is_silenced == (name == "server")
+
+
 def test_a_second_build_takes_the_first_ones_archive(name: images.BuiltImage) -> None:
     lines: list[str] = []
 
