@@ -58,14 +58,29 @@ def compiler(required: Version, *, places: Places, log: Log) -> Path:
     return environment / "bin" / "go"
 
 
-def build(module: Path, output: Path, *, places: Places, log: Log) -> None:
-    """Build the main package in the folder `module` to the static program `output`."""
+def module_version(go_mod: str, module: str) -> str:
+    """Return the version that a go.mod file requires of `module`, like "v1.35.4"."""
+    for line in go_mod.splitlines():
+        words = line.removeprefix("require").split()
+        if words[:1] == [module] and len(words) > 1:
+            return words[1]
+    raise SandboxError(f"go.mod does not require {module}")
+
+
+def build(
+    module: Path, output: Path, *, variables: Mapping[str, str], places: Places, log: Log
+) -> None:
+    """Build the main package in the folder `module` to the static program `output`.
+
+    `variables` are strings to set in packages, by `<import path>.<name>`.
+    """
     required = version_required((module / "go.mod").read_text(encoding="utf-8"))
     go = compiler(required, places=places, log=log)
     partial = output.with_name(output.name + f".{os.getpid()}.part")
     output.parent.mkdir(parents=True, exist_ok=True)
     command = [str(go), "build", "-buildvcs=false", "-mod=readonly", "-modcacherw", "-trimpath"]
-    command += ["-ldflags", "-s -w", "-o", str(partial), "."]
+    settings = [f"-X {name}={value}" for name, value in sorted(variables.items())]
+    command += ["-ldflags", " ".join(["-s -w", *settings]), "-o", str(partial), "."]
     with step(f"building {output.name} with {go}", log=log):
         programs.run(
             command,

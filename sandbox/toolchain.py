@@ -36,10 +36,31 @@ class Source:
 
     folder: str
     why: str
+    # A module whose version the program states as its own, and the packages that hold it.
+    version_of: str | None = None
+    version_packages: tuple[str, ...] = ()
+
+    def variables(self, go_mod: str) -> dict[str, str]:
+        """Return what to set at link time, which Kubernetes' own build scripts would set."""
+        if self.version_of is None:
+            return {}
+        version = golang.module_version(go_mod, self.version_of)
+        major, minor, _ = golang.version_in(version)
+        values = {"gitVersion": version, "gitMajor": str(major), "gitMinor": str(minor)}
+        return {
+            f"{package}.{name}": value
+            for package in self.version_packages
+            for name, value in values.items()
+        }
 
 
 BUILT: Final[Mapping[str, Source]] = {
-    "hyperkube": Source("kube", "Kubernetes and etcd in one program; 6 minutes the first time"),
+    "hyperkube": Source(
+        "kube",
+        "Kubernetes and etcd in one program; 6 minutes the first time",
+        version_of="k8s.io/kubernetes",
+        version_packages=("k8s.io/component-base/version", "k8s.io/client-go/pkg/version"),
+    ),
     "coredns": Source("coredns", "the cluster's DNS server; 2 minutes the first time"),
     "pause": Source("pause", "the first process of every pod"),
 }
@@ -52,14 +73,15 @@ def ensure(tool: str, *, log: Log = silent) -> Path:
     source = BUILT[tool]
     where = places_module.places()
     module = places_module.checkout() / "sandbox" / "go" / source.folder
-    output = where.bin / f"{tool}-{source_hash(module)}"
+    variables = source.variables((module / "go.mod").read_text(encoding="utf-8"))
+    output = where.bin / f"{tool}-{source_hash(module, salt=repr(sorted(variables.items())))}"
     if output.exists():
         return output
     # One lock for all programs: parallel builds of shared packages do the same work twice.
     with locks.held(where.locks / "go-build.lock", log=log):
         if not output.exists():
             log(f"{tool} is needed: {source.why}")
-            golang.build(module, output, places=where, log=log)
+            golang.build(module, output, variables=variables, places=where, log=log)
     return output
 
 
@@ -79,9 +101,9 @@ def kube_programs(*, log: Log) -> Path:
     return folder
 
 
-def source_hash(module: Path) -> str:
-    """Return 12 hexadecimal digits over a Go module's files and this machine's architecture."""
-    digest = hashlib.sha256(platform.machine().encode())
+def source_hash(module: Path, *, salt: str = "") -> str:
+    """Return 12 hexadecimal digits over a Go module's files, this architecture and `salt`."""
+    digest = hashlib.sha256(f"{platform.machine()} {salt}".encode())
     for path in sorted(module.rglob("*")):
         if path.is_file():
             digest.update(f"{path.relative_to(module)}\0".encode())
