@@ -91,6 +91,7 @@ class Stage:
         self.revisions: list[Revision] = []
         self.xds_port = free_port()
         self.port = free_port()
+        self.other_port = free_port()
         self.first_hash = ""
         self._numbers = itertools.count(1)
 
@@ -124,9 +125,7 @@ class Stage:
     async def router(self, name: str = "router-0") -> Router:
         """Start a router and wait until it is ready."""
         directory = self.directory / name
-        (directory / "certificates").mkdir(parents=True)
-        for file in ("ca.crt", "router.crt", "router.key"):
-            (directory / "certificates" / file).write_bytes(self.certificates[file])
+        self._mount_certificates(directory / "certificates")
         health_port = free_port()
         settings = {
             "XDS_ADDRESS": f"127.0.0.1:{self.xds_port}",
@@ -151,6 +150,14 @@ class Stage:
         router = Router(name, process, health_port)
         self.routers.append(router)
         return router
+
+    def _mount_certificates(self, directory: Path) -> None:
+        """Lay files out as kubelet mounts a Secret: links through a directory link."""
+        (directory / "..first").mkdir(parents=True)
+        (directory / "..data").symlink_to("..first")
+        for file in ("ca.crt", "router.crt", "router.key"):
+            (directory / "..first" / file).write_bytes(self.certificates[file])
+            (directory / file).symlink_to(f"..data/{file}")
 
     def put(self, traffic: Traffic) -> str:
         """Hand traffic to the routers; returns its hash."""
@@ -250,6 +257,17 @@ class Stage:
         load.revisions[str(trailing.get(names.HEADER_REVISION, ""))] += 1
         load.attempts[str(initial.get(names.HEADER_ATTEMPTS, ""))] += 1
         load.seconds_max = max(load.seconds_max, time.monotonic() - began_s)
+
+
+async def admin(stage: Stage, path: str) -> str:
+    """Ask the first router's Envoy."""
+    socket = stage.directory / stage.routers[0].name / "run" / "admin.sock"
+    connector = aiohttp.UnixConnector(str(socket))
+    async with (
+        aiohttp.ClientSession(connector=connector) as session,
+        session.get(f"http://envoy{path}") as answer,
+    ):
+        return await answer.text()
 
 
 async def _steadily(count: int, rate: float, send: object) -> None:
