@@ -1,0 +1,98 @@
+"""How far failures come in clumps: the factor phi by which evidence is divided.
+
+Tests that take failures as independent convict healthy candidates when failures come together (one
+ill host, one hammering client). How much they do is measured on stable against itself: its hosts
+are parted in two halves, and phi is how much more the halves differ than two random draws would,
+while what hits both halves cancels. This module must not see the candidate: a dead candidate must
+not be able to excuse itself.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+# Attempts and bad ones of one half of stable, then of the other, over the same time.
+Halves = tuple[int, int, int, int]
+
+PHI_DEFAULT: Final = 1.2  # of a service never measured; independent failures show about 1.1
+PHI_START_MAX: Final = 6.0  # inherited caution must still convict a dead candidate in seconds
+SCALES_S: Final = (1, 10, 60)  # clumps may be spread over time; the largest phi counts
+# Weight of the starting value in units of expected variance: about eight failures of stable
+# (one failure between even halves has a variance of a quarter).
+PRIOR_WEIGHT: Final = 2.0
+
+
+class Clumping:
+    """The running estimate of phi: Pearson's statistic of both halves over blocks of 1, 10, 60 s.
+
+    Ten failures at a time, all in one half of stable: evidence counts for about a tenth.
+
+    >>> clumps = Clumping(PHI_DEFAULT)
+    >>> for second in range(600):
+    ...     first, other = 10 * (second % 20 == 0), 10 * (second % 20 == 10)
+    ...     clumps.add(second, (50, first, 50, other))
+    >>> round(clumps.phi)
+    11
+    """
+
+    __slots__ = ("_cells", "_expected", "_now", "_seen", "_start", "phi")
+
+    def __init__(self, start: float | None = None) -> None:
+        """Start from the value of an earlier rollout, or from PHI_DEFAULT."""
+        self._start = min(max(PHI_DEFAULT if start is None else start, 1.0), PHI_START_MAX)
+        self.phi = self._start
+        self._seen = [0.0] * len(SCALES_S)
+        self._expected = [0.0] * len(SCALES_S)
+        self._cells = [[0, 0, 0, 0] for _ in SCALES_S]
+        self._now = 0
+
+    def add(self, second: int, halves: Halves) -> None:
+        """Take in attempts and bad ones of one half, then of the other, seen in this second."""
+        if second != self._now:
+            self._turn(second)
+        cell = self._cells[0]
+        cell[0] += halves[0]
+        cell[1] += halves[1]
+        cell[2] += halves[2]
+        cell[3] += halves[3]
+
+    def _turn(self, second: int) -> None:
+        is_changed = False
+        for index, scale in enumerate(SCALES_S):
+            if second // scale == self._now // scale:
+                break
+            n, x, m, y = cell = self._cells[index]
+            if index + 1 < len(SCALES_S):
+                wider = self._cells[index + 1]
+                self._cells[index + 1] = [a + b for a, b in zip(wider, cell, strict=True)]
+            self._cells[index] = [0, 0, 0, 0]
+            bad, size = x + y, n + m
+            if n and m and 0 < bad < size:
+                self._seen[index] += (x - n * bad / size) ** 2
+                self._expected[index] += n * m * bad * (size - bad) / (size * size * (size - 1))
+                is_changed = True
+        self._now = second
+        if is_changed:
+            self._estimate()
+
+    def _estimate(self) -> None:
+        prior = PRIOR_WEIGHT * self._start
+        self.phi = max(
+            1.0,
+            *[
+                (seen + prior) / (expected + PRIOR_WEIGHT)
+                for seen, expected in zip(self._seen, self._expected, strict=True)
+            ],
+        )
+
+    def dump(self) -> list[float]:
+        """Return what `load` needs; open blocks of up to a minute are not part of it."""
+        return [self._start, *self._seen, *self._expected]
+
+    def load(self, state: Sequence[float]) -> None:
+        """Go on from a dump; raises ValueError if it has another shape."""
+        size = len(SCALES_S)
+        if len(state) != 1 + 2 * size:
+            raise ValueError("clumping of another shape")
+        self._start = state[0]
+        self._seen, self._expected = list(state[1 : 1 + size]), list(state[1 + size :])
+        self._estimate()

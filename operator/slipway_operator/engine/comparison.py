@@ -1,0 +1,204 @@
+"""One gate's evidence: is the candidate worse than it may be, and is it good enough?
+
+Puts the two tests of `judgement` together. Bad = odds above `ratio` times stable's AND a share
+above `floor`; good = odds below `tolerate` times stable's OR a share below `floor`. Without a ratio
+it is an absolute limit, without a floor a bare comparison. It must not know what an attempt, a pod
+or a clock is: blocks of counts come in, closed by its caller and never because of their outcomes.
+"""
+
+from collections.abc import Sequence
+from math import inf, log
+from typing import Final
+
+from slipway_operator.engine.judgement import (
+    BETTER,
+    LATE_EVERY_S,
+    LATE_MASS,
+    WORSE,
+    Counts,
+    Grid,
+    LevelTest,
+    Mixture,
+    Rates,
+    SplitTest,
+    Test,
+    mean_log_e,
+)
+
+RATIO: Final = 1.25
+FLOOR: Final = 0.005
+TOLERATE_PER_RATIO: Final = 1.2  # 1.5 times stable's odds pass where 1.25 times fail
+TEMPER_STEP: Final = 1.01  # a rise of phi below 1 % is not worth rewriting old evidence
+SPEED_MIN: Final = 1e-12  # nats per request; slower hypotheses never get anywhere
+
+
+class Comparison:
+    """Evidence of harm for a whole rollout, and evidence of health for one step.
+
+    Ten requests a second, half of them to a candidate that always fails:
+
+    >>> from math import exp
+    >>> gate = Comparison()
+    >>> for _ in range(3):
+    ...     gate.close(Counts(5, 5, 5, 0))
+    ...     print(round(exp(gate.log_fail)))
+    43
+    5454
+    746634
+
+    Nobody fails, 600 good answers each: no harm, and not yet enough to pass.
+
+    >>> calm = Comparison()
+    >>> for _ in range(120):
+    ...     calm.close(Counts(5, 0, 5, 0))
+    >>> calm.log_pass >= log(20)
+    False
+    >>> calm.need(Counts(600, 0, 600, 0), goal_fail=log(100), goal_pass=log(20))
+    434
+    >>> for _ in range(87):
+    ...     calm.close(Counts(5, 0, 5, 0))
+    >>> calm.log_pass >= log(20)
+    True
+    """
+
+    __slots__ = ("_age_s", "_better", "_floor", "_ratio", "_starts", "_tolerate", "_worse")
+
+    def __init__(
+        self,
+        *,
+        ratio: float | None = RATIO,
+        floor: float | None = FLOOR,
+        tolerate: float | None = None,
+    ) -> None:
+        """Compare odds with `ratio` times stable's (None: not at all) and a share with `floor`."""
+        assert ratio is not None or floor is not None
+        self._ratio, self._floor = ratio, floor
+        self._tolerate = TOLERATE_PER_RATIO * (ratio or 1.0) if tolerate is None else tolerate
+        self._age_s, self._starts = 0.0, 0
+        self._worse = self._process(WORSE, late=LATE_MASS)
+        self._better = self._process(BETTER, late=0.0)
+
+    def _process(self, grid: Grid, *, late: float) -> "_Process":
+        tests: list[Test] = []
+        if self._ratio is not None:
+            null = self._ratio if grid is WORSE else self._tolerate
+            tests.append(SplitTest(null, grid=grid, late=late))
+        if self._floor is not None:
+            tests.append(LevelTest(self._floor, grid=grid, late=late))
+        return _Process(tests)
+
+    def start_step(self) -> None:
+        """Ask for health anew: more load is a new question. Evidence of harm is kept."""
+        self._better = self._process(BETTER, late=0.0)
+
+    def close(
+        self, block: Counts, *, phi: float = 1.0, span_s: float = 1.0, may_pass: bool = True
+    ) -> None:
+        """Take in one closed block of concurrent attempts.
+
+        `phi` divides the evidence (see `clumping`). `span_s` is how much the block ages the
+        rollout: at most a second, so that late starts keep pace with the traffic. `may_pass` False
+        leaves the block out of the evidence of health: parts of it may be unknown.
+        """
+        if self._age_s >= (self._starts + 1) * LATE_EVERY_S:
+            self._starts = int(self._age_s / LATE_EVERY_S)
+            self._worse.release(self._starts)
+        self._age_s += span_s
+        self._worse.observe(block, phi)
+        if may_pass:
+            self._better.observe(block, phi)
+
+    @property
+    def log_fail(self) -> float:
+        """Log e-value against "not worse": that null is a union, so the smaller of the two."""
+        return min([test.settled().log_e for test in self._worse.tests])
+
+    def may_fail(self, goal: float) -> bool:
+        """Whether `log_fail` can have reached the goal; cheap, and True if in doubt."""
+        reach = goal - log(len(WORSE))
+        return all(max(test.settled().logs) >= reach for test in self._worse.tests)
+
+    @property
+    def log_pass(self) -> float:
+        """Log e-value against "not good": that null is an intersection, so the mean of the two."""
+        return mean_log_e([test.settled().log_e for test in self._better.tests])
+
+    def need(self, seen: Counts, *, goal_fail: float, goal_pass: float) -> int | None:
+        """Forecast how many more candidate requests a verdict takes if rates stay as `seen`.
+
+        Missing evidence over expected evidence per request, by the quickest hypothesis; an order of
+        magnitude, not a promise. None: not to be foreseen at these rates.
+        """
+        if not seen.candidate or (self._floor is None and not seen.stable):
+            return None
+        stable_share = seen.stable_bad / seen.stable if seen.stable else 0.0
+        share = seen.candidate_bad / seen.candidate
+        if not seen.candidate_bad:
+            share = min(stable_share, (self._floor or 1.0) / 10)
+        rates = Rates(share, stable_share, seen.stable / seen.candidate)
+        goal_pass += log(len(self._better.tests))
+        better = min(_wait(test, goal_pass, rates) for test in self._better.tests)
+        worse = max(_wait(test, goal_fail, rates) for test in self._worse.tests)
+        wait = min(better * self._better.phi, worse * self._worse.phi)
+        return None if wait == inf else int(wait) + 1
+
+    def dump(self) -> list[list[float]]:
+        """Return everything that `load` needs to go on, as plain numbers."""
+        return [[self._age_s, self._starts], self._worse.dump(), self._better.dump()]
+
+    def load(self, state: Sequence[Sequence[float]]) -> None:
+        """Go on from a dump of a Comparison with the same limits; raises ValueError otherwise."""
+        (age_s, starts), worse, better = state
+        self._age_s, self._starts = age_s, int(starts)
+        self._worse.load(worse, starts=int(starts))
+        self._better.load(better, starts=0)
+
+
+class _Process:
+    """The tests of one question, kept at one degree of tempering."""
+
+    __slots__ = ("_phi_applied", "phi", "tests")
+
+    def __init__(self, tests: list[Test]) -> None:
+        self.tests = tests
+        self.phi = 1.0
+        self._phi_applied = 0.0
+
+    def release(self, starts: int) -> None:
+        for test in self.tests:
+            test.settled().release(starts)
+
+    def observe(self, block: Counts, phi: float) -> None:
+        """Take in a block; if failures turn out to clump more than thought, so did the old ones."""
+        if phi > self._phi_applied * TEMPER_STEP:
+            if self._phi_applied:
+                for test in self.tests:
+                    test.settled().temper(self._phi_applied / phi)
+            self._phi_applied = phi
+        self.phi = phi
+        for test in self.tests:
+            test.observe(block, 1.0 / phi)
+
+    def dump(self) -> list[float]:
+        logs = [value for test in self.tests for value in test.settled().logs]
+        return [self.phi, self._phi_applied, *logs]
+
+    def load(self, state: Sequence[float], *, starts: int) -> None:
+        self.phi, self._phi_applied, *logs = state
+        for test in self.tests:
+            mixture = test.settled()
+            mixture.logs, logs = logs[: len(mixture.logs)], logs[len(mixture.logs) :]
+            mixture.starts = starts
+            if len(mixture.logs) != len(test.grid):
+                raise ValueError("evidence of another shape")
+
+
+def _wait(test: Test, goal: float, rates: Rates) -> float:
+    """Requests until the quickest hypothesis of a test reaches the goal, before tempering."""
+    mixture: Mixture = test.settled()
+    waits = [
+        max(goal - value, 0.0) / speed
+        for value, (g, _) in zip(mixture.logs, test.grid, strict=True)
+        if (speed := test.speed(g, rates)) > SPEED_MIN
+    ]
+    return min(waits, default=inf)

@@ -1,0 +1,166 @@
+"""Gates: one question's running answer.
+
+A gate joins the counts of ticks into blocks until both sides have two attempts: by counts and
+weight, never by what the attempts came to, or the evidence would be biased. It must not know
+attempts, keys or hosts.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Final
+
+from slipway_operator.engine.clumping import Clumping, Halves
+from slipway_operator.engine.comparison import Comparison
+from slipway_operator.engine.judgement import NOTHING, Counts
+from slipway_operator.engine.latency import Latencies, Tail
+from slipway_operator.engine.questions import Question, Subject
+
+BLOCK_MIN: Final = 2  # attempts a side; ten would double the delay at low weights
+SPAN_S_MAX: Final = 1.0  # a block ages a gate by a second at most
+RECENT_S: Final = 60
+RATE_SPAN_S: Final = 10
+
+
+class Gate:
+    """One question's blocks, clumping and evidence."""
+
+    __slots__ = (
+        "_closed_at_s",
+        "_open",
+        "_recent",
+        "_tail",
+        "clumping",
+        "comparison",
+        "question",
+        "step",
+        "total",
+    )
+
+    def __init__(self, question: Question, *, phi: float | None = None) -> None:
+        """Start without evidence; `phi` is the clumping of an earlier rollout."""
+        self.question = question
+        tolerate = 1.0 if question.subject is Subject.LATENCY else None
+        self.comparison = Comparison(ratio=question.ratio, floor=question.floor, tolerate=tolerate)
+        self.clumping = Clumping(phi)
+        self.total = self.step = self._open = NOTHING
+        self._tail: Tail | None = None
+        if question.quantile is not None and question.increase is not None:
+            self._tail = Tail(question.quantile, increase=question.increase)
+        self._closed_at_s: float | None = None
+        self._recent: deque[tuple[int, Counts]] = deque(maxlen=RECENT_S + 1)  # by second
+
+    def add(self, counts: Counts, *, halves: Halves, now_s: float) -> None:
+        """Count attempts of one tick; `halves` are stable's, parted by host."""
+        if not counts.candidate and not counts.stable:
+            return
+        self._open = self._open.plus(counts)
+        self.total = self.total.plus(counts)
+        self.step = self.step.plus(counts)
+        second = int(now_s)
+        if self._recent and self._recent[-1][0] == second:
+            self._recent[-1] = (second, self._recent[-1][1].plus(counts))
+        else:
+            self._recent.append((second, counts))
+        if counts.stable:
+            self.clumping.add(second, halves)
+
+    def add_latencies(self, tick: Latencies, *, now_s: float, span_s: float) -> None:
+        """Count answers of one tick, `span_s` long, that were too slow."""
+        limit_s = self.question.latency_max_s
+        if self._tail is not None:
+            counts, halves = self._tail.count(tick, span_s=span_s)
+        elif limit_s is not None:
+            counts, halves = tick.slower_than(limit_s, limit_s)
+        else:
+            raise AssertionError(f"{self.question.name} does not ask for latency")
+        self.add(counts, halves=halves, now_s=now_s)
+
+    @property
+    def tau_s(self) -> float | None:
+        """Stable's quantile now, if the question is about it and it is known."""
+        return None if self._tail is None else self._tail.tau_s
+
+    def is_due(self, *, weight_percent: int) -> bool:
+        """Whether the open block can be closed: each side that is asked about has enough."""
+        if self.question.ratio is None:
+            return self._open.candidate > 0
+        if weight_percent >= 100:  # nobody to compare with; the level test still learns
+            return self._open.candidate >= BLOCK_MIN
+        return self._open.candidate >= BLOCK_MIN and self._open.stable >= BLOCK_MIN
+
+    def close(self, now_s: float, *, may_pass: bool, span_s: float | None = None) -> bool:
+        """Close the open block; True if it held something bad of the candidate.
+
+        `span_s` overrides how much the block ages the gate (one block may stand for many).
+        """
+        block, self._open = self._open, NOTHING
+        if span_s is None:
+            since_s = SPAN_S_MAX if self._closed_at_s is None else now_s - self._closed_at_s
+            span_s = min(max(since_s, 0.0), SPAN_S_MAX)
+        self._closed_at_s = now_s
+        if not block.candidate:
+            return False
+        self.comparison.close(block, phi=self.clumping.phi, span_s=span_s, may_pass=may_pass)
+        return block.candidate_bad > 0
+
+    def drop_open(self) -> None:
+        """Forget the open block: part of its time is unknown."""
+        self._open = NOTHING
+
+    def start_step(self) -> None:
+        """Earn a pass anew; harm is remembered."""
+        self.step = NOTHING
+        self.comparison.start_step()
+
+    def recent(self, now_s: float, *, span_s: int) -> Counts:
+        """Sum up the last seconds, at most RECENT_S."""
+        counts = NOTHING
+        for second, seen in self._recent:
+            if second > now_s - span_s:
+                counts = counts.plus(seen)
+        return counts
+
+    def rate_hz(self, now_s: float) -> float:
+        """Candidate attempts per second, lately."""
+        if not self._recent:
+            return 0.0
+        span_s = min(max(now_s - self._recent[0][0], 1.0), RATE_SPAN_S)
+        return self.recent(now_s, span_s=RATE_SPAN_S).candidate / span_s
+
+    def dump(self) -> list[list[float]]:
+        """Return what `load` needs."""
+        counts = [*self._open, *self.total, *self.step]
+        return [
+            self._asked(),
+            [self.tau_s or 0.0],
+            list(map(float, counts)),
+            self.clumping.dump(),
+            *self.comparison.dump(),
+        ]
+
+    def _asked(self) -> list[float]:
+        asked = self.question
+        return [
+            asked.ratio or 0.0,
+            asked.floor or 0.0,
+            asked.increase or 0.0,
+            asked.latency_max_s or 0.0,
+        ]
+
+    def load(self, state: Sequence[Sequence[float]]) -> None:
+        """Go on from a dump of a gate with the same question; raises ValueError otherwise."""
+        asked, (tau_s,), counts, clumping, *comparison = state
+        if any(abs(a - b) > 1e-5 * b for a, b in zip(asked, self._asked(), strict=True)):
+            raise ValueError("evidence for another question")
+        if self._tail is not None and tau_s:
+            self._tail.tau_s = tau_s
+        whole = [int(value) for value in counts]
+        if len(whole) != 12:
+            raise ValueError("counts of another shape")
+        self._open, self.total, self.step = (
+            Counts(*whole[0:4]),
+            Counts(*whole[4:8]),
+            Counts(*whole[8:12]),
+        )
+        self.clumping.load(clumping)
+        self.comparison.load(comparison)

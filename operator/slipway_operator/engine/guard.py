@@ -1,0 +1,212 @@
+"""The guard: every attempt of one rollout goes in, verdicts come out.
+
+A reducer over attempts and ticks. Time comes only from its inputs, and all judging happens at
+ticks, so the same inputs give the same verdicts on every machine. It must not know pods, steps or
+what follows from a verdict.
+"""
+
+from typing import Any, Final
+
+from slipway_api.model_deployment import Analysis
+from slipway_operator.engine.attempts import Attempt, AttemptClass, classify
+from slipway_operator.engine.evidence import Evidence, decode, encode
+from slipway_operator.engine.flights import Flights
+from slipway_operator.engine.latency import Histogram
+from slipway_operator.engine.panel import Panel
+from slipway_operator.engine.questions import Subject, questions
+from slipway_operator.engine.tallies import Shedding, Tally
+from slipway_operator.engine.verdicts import GuardView
+
+TICK_S: Final = 0.25  # how often `tick` is meant to be called; nothing depends on it
+SPAN_S_MAX: Final = 10.0  # a longer gap between ticks ages nothing further
+WARM_UP_S: Final = 30.0  # latencies of a pod younger than this do not count
+HOSTS_MAX: Final = 4096
+LATENCY_P999_ANSWERS: Final = 1000  # below this the value of before a restart is better
+
+
+class Guard:
+    """Judges one rollout. Not thread-safe; `observe` is called per attempt, `tick` by the clock."""
+
+    def __init__(
+        self,
+        rollout: str,
+        *,
+        candidate: str,
+        stable: str,
+        analysis: Analysis,
+        per_try_timeout_s: float | None,
+        evidence: str | None,
+        phi: float | None,
+    ) -> None:
+        """Start, or go on where `evidence` (of `GuardView`) of the same rollout ends.
+
+        `candidate` and `stable` are revisions. An attempt open longer than `per_try_timeout_s`
+        counts as failed. `phi` is `Guard.phi` of the deployment's last rollout.
+        """
+        assert candidate != stable, candidate
+        self._rollout, self._candidate, self._stable = rollout, candidate, stable
+        self._timeout_s = per_try_timeout_s
+        self._panel = Panel(questions(analysis), phi=phi)
+        self._asks_latency = any(
+            gate.question.subject is Subject.LATENCY for gate in self._panel.gates
+        )
+        self._flights: Flights[tuple[bool, str]] = Flights()
+        self._tally, self._shedding = Tally(), Shedding()
+        self._stable_answers = Histogram()
+        self._p999_before_s: float | None = None
+        self._started_at_s: dict[str, float] = {}  # by host
+        self._stable_hosts: dict[str, bool] = {}  # whether it is in the other half
+        self._other_half: frozenset[str] = frozenset()
+        self._now_s: float | None = None
+        self._weight_percent: int | None = None
+        self._is_source_alive = True
+        self._view: GuardView | None = None
+        self._restore(decode(evidence, rollout=rollout))
+
+    def _restore(self, evidence: Evidence | None) -> None:
+        if evidence is None:
+            return
+        self._panel.load(evidence.gates)
+        self._panel.conviction = evidence.conviction
+        self._weight_percent = evidence.weight_percent
+        self._p999_before_s = evidence.stable_latency_s_p999
+
+    @property
+    def phi(self) -> float:
+        """How far failures of stable come in clumps; keep it for the next rollout."""
+        return self._panel.phi
+
+    def pods_started(self, host: str, at_s: float) -> None:
+        """Tell since when the pod at an upstream address runs; unknown ones count as new."""
+        self._started_at_s[host] = at_s
+        _trim(self._started_at_s)
+
+    def observe(self, attempt: Attempt) -> None:
+        """Take in one record of an attempt: its start or its end."""
+        is_candidate = attempt.revision == self._candidate
+        if not is_candidate and attempt.revision != self._stable:
+            return
+        if attempt.duration_s is None:
+            origin = (is_candidate, attempt.host)
+            self._flights.begin(attempt.key, origin, began_at_s=attempt.began_at_s)
+            return
+        if not self._flights.end(attempt.key) or attempt.is_cut_by_client:
+            return
+        kind = classify(attempt)
+        tally = self._tally.at(attempt.host, is_candidate=is_candidate)
+        tally.add(kind)
+        if kind is AttemptClass.OK:
+            self._answered(attempt, attempt.duration_s, is_candidate=is_candidate)
+
+    def _answered(self, attempt: Attempt, duration_s: float, *, is_candidate: bool) -> None:
+        if not is_candidate:
+            self._stable_answers.add(duration_s)
+        if not self._asks_latency:
+            return
+        started_at_s = self._started_at_s.get(attempt.host)
+        if started_at_s is not None and attempt.began_at_s - started_at_s >= WARM_UP_S:
+            self._tally.at(attempt.host, is_candidate=is_candidate).add_latency(duration_s)
+
+    def weight_changed(self) -> None:
+        """Close what was counted at the old weight; what is under way at this moment is left out.
+
+        Pooled over two weights, a drifting error rate would look like the candidate's (Simpson).
+        `tick` does it by itself when its weight differs from the last; calling this earlier is
+        allowed.
+        """
+        if self._now_s is not None:
+            self._absorb(self._now_s, span_s=0.0)
+            self._panel.close(
+                self._now_s, weight_percent=0, may_pass=self._is_source_alive, is_forced=True
+            )
+        self._flights.excuse()
+        self._weight_percent = None
+
+    def step_started(self) -> None:
+        """Ask for a pass anew; evidence of harm stays."""
+        self._panel.start_step()
+        self._view = None
+
+    def tick(self, now_s: float, *, weight_percent: int, is_source_alive: bool) -> None:
+        """Judge what came since the last tick.
+
+        `now_s` is Unix time; it may stand still but is never taken to run backwards.
+        `weight_percent` is the candidate's share of traffic now. `is_source_alive` False: a ready
+        router is silent or lost records, so nothing of this time can speak for the candidate.
+        """
+        before_s = self._now_s
+        now_s = now_s if before_s is None else max(now_s, before_s)
+        self._now_s, self._view = now_s, None
+        span_s = TICK_S if before_s is None else min(now_s - before_s, SPAN_S_MAX)
+        for is_candidate, host in self._flights.overdue(now_s, limit_s=self._timeout_s):
+            self._tally.at(host, is_candidate=is_candidate).add(AttemptClass.FAIL)
+        if self._weight_percent is not None and weight_percent != self._weight_percent:
+            self.weight_changed()
+        self._weight_percent = weight_percent
+        if is_source_alive != self._is_source_alive:
+            self._flights.excuse()
+            self._panel.drop_open()
+            self._is_source_alive = is_source_alive
+        self._absorb(now_s, span_s=span_s)
+        self._panel.close(now_s, weight_percent=weight_percent, may_pass=is_source_alive)
+
+    def _absorb(self, now_s: float, *, span_s: float) -> None:
+        tally, self._tally = self._tally, Tally()
+        self._shedding.add(tally, span_s=span_s)
+        self._meet(tally, now_s)
+        latencies = tally.latencies(self._other_half) if self._asks_latency else None
+        counted = {
+            subject: tally.count(subject, self._other_half)
+            for subject in (Subject.FAILURES, Subject.REFUSALS)
+        }
+        for gate in self._panel.gates:
+            if gate.question.subject is not Subject.LATENCY:
+                counts, halves = counted[gate.question.subject]
+                gate.add(counts, halves=halves, now_s=now_s)
+            elif latencies is not None:
+                gate.add_latencies(latencies, now_s=now_s, span_s=span_s)
+
+    def _meet(self, tally: Tally, now_s: float) -> None:
+        """Put hosts never seen before in one half or the other, and start their warm-up."""
+        for host in sorted(tally.candidate.keys() | tally.stable.keys()):
+            self._started_at_s.setdefault(host, now_s)
+        news = sorted(tally.stable.keys() - self._stable_hosts.keys())
+        if not news:
+            return
+        for host in news:
+            others = sum(self._stable_hosts.values())
+            self._stable_hosts[host] = 2 * others < len(self._stable_hosts)
+        _trim(self._started_at_s)
+        _trim(self._stable_hosts)
+        self._other_half = frozenset(host for host, is_in in self._stable_hosts.items() if is_in)
+
+    def view(self) -> GuardView:
+        """Say everything that is known at the last tick."""
+        if self._view is None:
+            self._view = self._look()
+        return self._view
+
+    def _look(self) -> GuardView:
+        panel = self._panel
+        p999_s = self._stable_answers.quantile(0.999)
+        if self._p999_before_s is not None and self._stable_answers.total < LATENCY_P999_ANSWERS:
+            p999_s = self._p999_before_s
+        evidence = Evidence(
+            rollout=self._rollout,
+            weight_percent=self._weight_percent,
+            gates=panel.dump(),
+            stable_latency_s_p999=p999_s,
+            conviction=panel.conviction,
+        )
+        return GuardView(
+            rollout=self._rollout,
+            verdicts=panel.verdicts(self._now_s or 0.0, is_source_alive=self._is_source_alive),
+            is_shedding=self._shedding.is_candidate_shedding,
+            evidence=encode(evidence),
+            stable_latency_s_p999=p999_s,
+        )
+
+
+def _trim(table: dict[str, Any]) -> None:
+    while len(table) > HOSTS_MAX:
+        del table[next(iter(table))]
