@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, get_args
 
-from sandbox import archives, base_image, buildah, locks, places, toolchain, wheelhouse
+from sandbox import archives, base_image, buildah, locks, packages, places, toolchain, wheelhouse
 from sandbox.progress import Log, step
 
 REGISTRY: Final = "slipway.local"
@@ -162,6 +162,7 @@ def _ensure_built(name: BuiltImage, *, folder: Path, log: Log) -> ImageArchive:
             reference=f"{REGISTRY}/{name}:{key}", path=folder / f"{name}-{key}.tar"
         )
         if not archive.path.exists():
+            packages.ensure(packages.IMAGES, log=log)
             store = buildah.open_store(folder)
             _build(recipe, context=context, archive=archive, store=store, log=log)
             _prune(name, folder=folder, store=store)
