@@ -98,6 +98,7 @@ class KubeClient:
         label_selector: str = "",
         field_selector: str = "",
         metadata_only: bool = False,
+        page_size: int = PAGE_SIZE,
     ) -> Listing:
         """Read a whole collection in pages, all of one resourceVersion.
 
@@ -107,7 +108,7 @@ class KubeClient:
         request = Request(
             method="GET",
             path=resource.path(namespace=namespace),
-            query=_selectors(label_selector, field_selector) | {"limit": str(PAGE_SIZE)},
+            query=_selectors(label_selector, field_selector) | {"limit": str(page_size)},
             timeout_s=LIST_TIMEOUT_S,
             accept=_METADATA_ONLY if metadata_only else JSON,
         )
