@@ -175,6 +175,7 @@ def parse_attempt(
         grpc_status=_grpc_status(response) if cluster.protocol == "grpc" else None,
         has_retry_after="retry-after" in response.response_headers,
         is_cut_by_client=False,  # this log cannot tell, see `als_cuts`
+        request=request_id,
     )
 
 
