@@ -30,21 +30,35 @@ class Flights(Generic[Origin]):
         self._now_s, self._turned_s = 0.0, 0.0
 
     def begin(self, key: str, origin: Origin, *, began_at_s: float) -> None:
-        """Note a start; the order of starts and ends within a tick does not matter."""
-        if key in self._early or key in self._early_old:
-            self._early.discard(key)
-            self._early_old.discard(key)
-        elif len(self._begun) + len(self._open) < OPEN_MAX and key not in self._settled:
+        """Note the start of an attempt that is not known yet; beyond the bound it is left out."""
+        assert not self.is_known(key), key
+        if len(self) < OPEN_MAX:
             self._begun[key] = (origin, began_at_s)
 
-    def end(self, key: str) -> bool:
-        """Note an end; False if the attempt was counted or excused before."""
-        if self._begun.pop(key, None) is None and self._open.pop(key, None) is None:
-            if key in self._settled:
-                del self._settled[key]
-                return False
-            if len(self._early) < EARLY_MAX:
-                self._early.add(key)
+    def is_known(self, key: str) -> bool:
+        """Whether a start was noted, or is no longer of interest."""
+        return (
+            key in self._begun
+            or key in self._open
+            or key in self._settled
+            or key in self._early
+            or key in self._early_old
+        )
+
+    def end(self, key: str) -> Origin | None:
+        """Note an end and return the origin, None if no start was noted."""
+        begun = self._begun.pop(key, None) or self._open.pop(key, None)
+        if begun is not None:
+            return begun[0]
+        if len(self._early) < EARLY_MAX:
+            self._early.add(key)
+        return None
+
+    def take_settled(self, key: str) -> bool:
+        """Whether an attempt that ends now was counted or excused before; asked once."""
+        if key not in self._settled:
+            return False
+        del self._settled[key]
         return True
 
     def overdue(self, now_s: float, *, limit_s: float | None) -> list[Origin]:
@@ -81,4 +95,5 @@ class Flights(Generic[Origin]):
             del self._settled[next(iter(self._settled))]
 
     def __len__(self) -> int:
+        """Count open attempts."""
         return len(self._open) + len(self._begun)

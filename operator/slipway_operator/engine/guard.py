@@ -5,7 +5,7 @@ ticks, so the same inputs give the same verdicts on every machine. It must not k
 what follows from a verdict.
 """
 
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from slipway_api.model_deployment import Analysis
 from slipway_operator.engine.attempts import Attempt, AttemptClass, classify
@@ -14,14 +14,24 @@ from slipway_operator.engine.flights import Flights
 from slipway_operator.engine.latency import Histogram
 from slipway_operator.engine.panel import Panel
 from slipway_operator.engine.questions import Subject, questions
+from slipway_operator.engine.retries import Retries
 from slipway_operator.engine.tallies import Shedding, Tally
 from slipway_operator.engine.verdicts import GuardView
 
 TICK_S: Final = 0.25  # how often `tick` is meant to be called; nothing depends on it
 SPAN_S_MAX: Final = 10.0  # a longer gap between ticks ages nothing further
 WARM_UP_S: Final = 30.0  # latencies of a pod younger than this do not count
+RECORDS_MAX: Final = 50_000  # between two ticks; more are taken in at once
 HOSTS_MAX: Final = 4096
 LATENCY_P999_ANSWERS: Final = 1000  # below this the value of before a restart is better
+
+
+class _Origin(NamedTuple):
+    """Where an attempt went, and why."""
+
+    host: str
+    is_candidate: bool
+    is_retry: bool
 
 
 class Guard:
@@ -50,7 +60,9 @@ class Guard:
         self._asks_latency = any(
             gate.question.subject is Subject.LATENCY for gate in self._panel.gates
         )
-        self._flights: Flights[tuple[bool, str]] = Flights()
+        self._records: list[Attempt] = []  # since the last tick
+        self._flights: Flights[_Origin] = Flights()
+        self._retries = Retries()
         self._tally, self._shedding = Tally(), Shedding()
         self._stable_answers = Histogram()
         self._p999_before_s: float | None = None
@@ -82,30 +94,54 @@ class Guard:
         _trim(self._started_at_s)
 
     def observe(self, attempt: Attempt) -> None:
-        """Take in one record of an attempt: its start or its end."""
-        is_candidate = attempt.revision == self._candidate
-        if not is_candidate and attempt.revision != self._stable:
-            return
-        if attempt.duration_s is None:
-            origin = (is_candidate, attempt.host)
-            self._flights.begin(attempt.key, origin, began_at_s=attempt.began_at_s)
-            return
-        if not self._flights.end(attempt.key) or attempt.is_cut_by_client:
-            return
-        kind = classify(attempt)
-        tally = self._tally.at(attempt.host, is_candidate=is_candidate)
-        tally.add(kind)
-        if kind is AttemptClass.OK:
-            self._answered(attempt, attempt.duration_s, is_candidate=is_candidate)
+        """Take in one record of an attempt: its start or its end. Judged at the next tick."""
+        if attempt.revision in (self._candidate, self._stable):
+            self._records.append(attempt)
+            if len(self._records) >= RECORDS_MAX:
+                self._take_records()
 
-    def _answered(self, attempt: Attempt, duration_s: float, *, is_candidate: bool) -> None:
-        if not is_candidate:
-            self._stable_answers.add(duration_s)
-        if not self._asks_latency:
+    def _take_records(self) -> None:
+        """Take in all records in the order in which attempts began, whatever order they came in."""
+        records, self._records = self._records, []
+        records.sort(key=_order)
+        for attempt in records:
+            if attempt.duration_s is None:
+                if not self._flights.is_known(attempt.key):
+                    origin = self._origin(attempt)
+                    self._flights.begin(attempt.key, origin, began_at_s=attempt.began_at_s)
+            else:
+                self._take_end(attempt, attempt.duration_s)
+
+    def _origin(self, attempt: Attempt) -> "_Origin":
+        request = (attempt.router, attempt.request)
+        return _Origin(
+            attempt.host,
+            attempt.revision == self._candidate,
+            bool(attempt.request) and self._retries.take(request, began_at_s=attempt.began_at_s),
+        )
+
+    def _take_end(self, attempt: Attempt, duration_s: float) -> None:
+        kind = classify(attempt)
+        is_settled = self._flights.take_settled(attempt.key)
+        origin = None if is_settled else self._flights.end(attempt.key) or self._origin(attempt)
+        if attempt.request and kind in (AttemptClass.FAIL, AttemptClass.SHED):
+            self._retries.failed(
+                (attempt.router, attempt.request),
+                began_at_s=attempt.began_at_s,
+                ended_at_s=attempt.began_at_s + duration_s,
+            )
+        if origin is None or attempt.is_cut_by_client:
             return
-        started_at_s = self._started_at_s.get(attempt.host)
-        if started_at_s is not None and attempt.began_at_s - started_at_s >= WARM_UP_S:
-            self._tally.at(attempt.host, is_candidate=is_candidate).add_latency(duration_s)
+        if kind is AttemptClass.OK and not origin.is_candidate:
+            self._stable_answers.add(duration_s)
+        if origin.is_retry:
+            return
+        tally = self._tally.at(origin.host, is_candidate=origin.is_candidate)
+        tally.add(kind)
+        if kind is AttemptClass.OK and self._asks_latency:
+            started_at_s = self._started_at_s.get(origin.host)
+            if started_at_s is not None and attempt.began_at_s - started_at_s >= WARM_UP_S:
+                tally.add_latency(duration_s)
 
     def weight_changed(self) -> None:
         """Close what was counted at the old weight; what is under way at this moment is left out.
@@ -114,13 +150,16 @@ class Guard:
         `tick` does it by itself when its weight differs from the last; calling this earlier is
         allowed.
         """
+        self._take_records()
         if self._now_s is not None:
             self._absorb(self._now_s, span_s=0.0)
-            self._panel.close(
-                self._now_s, weight_percent=0, may_pass=self._is_source_alive, is_forced=True
-            )
-        self._flights.excuse()
+            self._close_epoch(self._now_s)
         self._weight_percent = None
+
+    def _close_epoch(self, now_s: float) -> None:
+        may_pass = self._is_source_alive
+        self._panel.close(now_s, weight_percent=0, may_pass=may_pass, is_forced=True)
+        self._flights.excuse()
 
     def step_started(self) -> None:
         """Ask for a pass anew; evidence of harm stays."""
@@ -138,17 +177,22 @@ class Guard:
         now_s = now_s if before_s is None else max(now_s, before_s)
         self._now_s, self._view = now_s, None
         span_s = TICK_S if before_s is None else min(now_s - before_s, SPAN_S_MAX)
-        for is_candidate, host in self._flights.overdue(now_s, limit_s=self._timeout_s):
-            self._tally.at(host, is_candidate=is_candidate).add(AttemptClass.FAIL)
+        self._take_records()
+        for origin in self._flights.overdue(now_s, limit_s=self._timeout_s):
+            if not origin.is_retry:
+                tally = self._tally.at(origin.host, is_candidate=origin.is_candidate)
+                tally.add(AttemptClass.FAIL)
+        self._absorb(now_s, span_s=span_s)
         if self._weight_percent is not None and weight_percent != self._weight_percent:
-            self.weight_changed()
+            self._close_epoch(now_s)
         self._weight_percent = weight_percent
+        may_pass = is_source_alive and self._is_source_alive
         if is_source_alive != self._is_source_alive:
+            # What is open now may have lost its end, or its neighbours in the block.
             self._flights.excuse()
             self._panel.drop_open()
             self._is_source_alive = is_source_alive
-        self._absorb(now_s, span_s=span_s)
-        self._panel.close(now_s, weight_percent=weight_percent, may_pass=is_source_alive)
+        self._panel.close(now_s, weight_percent=weight_percent, may_pass=may_pass)
 
     def _absorb(self, now_s: float, *, span_s: float) -> None:
         tally, self._tally = self._tally, Tally()
@@ -205,6 +249,10 @@ class Guard:
             evidence=encode(evidence),
             stable_latency_s_p999=p999_s,
         )
+
+
+def _order(attempt: Attempt) -> tuple[float, str, bool]:
+    return (attempt.began_at_s, attempt.key, attempt.duration_s is not None)
 
 
 def _trim(table: dict[str, Any]) -> None:
