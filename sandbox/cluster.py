@@ -30,6 +30,7 @@ from sandbox.cgroups import Cgroups
 from sandbox.errors import SandboxError
 from sandbox.images import ImageArchive
 from sandbox.instances import Claims
+from sandbox.journal import Journal
 from sandbox.layout import ADMIN, Layout
 from sandbox.processes import Process
 from sandbox.progress import Log, silent, step
@@ -37,6 +38,7 @@ from sandbox.progress import Log, silent, step
 NODE_COUNT: Final = 2
 _SETTINGS: Final = "cluster.json"
 _NAME_LENGTH_MAX: Final = 40
+_LOCK_TIMEOUT_S: Final = 600.0
 _ENTER_WITH_NAMES: Final = (
     'mount --bind "$1" /etc/resolv.conf && mount --bind "$2" /etc/nsswitch.conf && '
     'shift 2 && exec "$@"'
@@ -161,6 +163,17 @@ class Cluster:
             with step(f"taking cluster {self.name!r} down", log=self._log):
                 self._remove()
 
+    def clean(self, *, even_if_up: bool) -> None:
+        """Remove the cluster if a crash left it behind, or in any case; not while it comes up."""
+        _require_root()
+        try:
+            with self._locked(timeout_s=0.0):
+                if self._layout() is not None and (even_if_up or not self.is_up()):
+                    with step(f"removing cluster {self.name!r}", log=self._log):
+                        self._remove()
+        except locks.LockHeldError as error:
+            self._log(f"cluster {self.name!r} is left alone: {error}")
+
     def is_up(self) -> bool:
         """Return whether it came up as a whole and all of its processes still run."""
         layout = self._layout()
@@ -230,6 +243,8 @@ class Cluster:
             raising.start_dns(site, image=coredns)
 
     def _claim(self) -> Layout:
+        # The folder comes first: a claim whose owner has none is an orphan (`clean_orphans`).
+        self.folder.mkdir(parents=True, exist_ok=True)
         addresses = Claims().take(
             self.folder,
             node_count=self._nodes,
@@ -237,7 +252,6 @@ class Cluster:
             log=self._log,
         )
         settings = {"index": addresses.index, "nodes": addresses.node_count}
-        self.folder.mkdir(parents=True, exist_ok=True)
         (self.folder / _SETTINGS).write_text(json.dumps(settings), encoding="utf-8")
         return Layout(self.name, self.folder, addresses)
 
@@ -251,8 +265,9 @@ class Cluster:
     def _site(self) -> raising.Site:
         return raising.Site(self.layout, self.programs, self._cgroups, self._log)
 
-    def _locked(self) -> AbstractContextManager[None]:
-        return locks.held(self._places.locks / f"cluster-{self.name}.lock", log=self._log)
+    def _locked(self, *, timeout_s: float = _LOCK_TIMEOUT_S) -> AbstractContextManager[None]:
+        path = self._places.locks / f"cluster-{self.name}.lock"
+        return locks.held(path, log=self._log, timeout_s=timeout_s)
 
     def _remove_leftovers(self) -> None:
         if self._layout() is not None:
@@ -274,6 +289,17 @@ class Cluster:
 def names(places: places_module.Places) -> tuple[str, ...]:
     """Return the names of the clusters in a cache that are up or were left behind."""
     return tuple(sorted(file.parent.name for file in places.clusters.glob(f"*/{_SETTINGS}")))
+
+
+def clean_orphans(*, log: Log) -> None:
+    """Remove clusters whose folder somebody deleted: nobody else can take them down any more."""
+    claims = Claims()
+    for index, owner in claims.all().items():
+        if not owner.exists():
+            run = claims.root / str(index)
+            with step(f"removing the cluster of {owner}, which is gone", log=log):
+                leftovers.undo(Journal(run / "journal"), run=run, cgroups=Cgroups())
+                shutil.rmtree(run)
 
 
 def _require_root() -> None:

@@ -13,6 +13,10 @@ from sandbox.progress import Log
 _POLL_S = 0.2
 
 
+class LockHeldError(SandboxError):
+    """Somebody else holds the lock and did not let go in time."""
+
+
 @contextmanager
 def held(path: Path, *, log: Log, timeout_s: float = 3600.0) -> Iterator[None]:
     """Hold the lock file `path`; says whom it waits for, gives up after `timeout_s`.
@@ -41,7 +45,7 @@ def _acquire(descriptor: int, *, path: Path, log: Log, timeout_s: float) -> None
         except BlockingIOError:
             holder = os.pread(descriptor, 32, 0).decode(errors="replace").strip() or "unknown"
             if time.monotonic() > deadline_s:
-                raise SandboxError(
+                raise LockHeldError(
                     f"{path} is held by process {holder} for more than {timeout_s:.0f} s; "
                     "wait for it or end it, then run this again"
                 ) from None

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,19 @@ IMAGES: Final = (
     Package("buildah", "buildah", "builds the images from the Dockerfiles, without Docker"),
     Package("debootstrap", "debootstrap", "makes the Debian base of these images"),
 )
+
+
+CURL: Final = Package("curl", "curl", "sends the requests of `./dev curl`")
+
+
+def venv_of_this_python() -> Package:
+    """Return the package with which Debian's Python can make environments."""
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    return Package(
+        f"python{version}-venv",
+        f"/usr/lib/python{version}/ensurepip",
+        "makes the Python environment for the project's dependencies",
+    )
 
 
 def ensure(packages: Iterable[Package], *, log: Log) -> None:

@@ -4,6 +4,7 @@ Each is named by a hash of its requirements file, so a changed file makes a new 
 """
 
 import hashlib
+import importlib.util
 import os
 import shutil
 import sys
@@ -19,18 +20,25 @@ _COMPLETE: Final = ".complete"
 _TIMEOUT_S: Final = 1200.0
 
 
-def ensure(requirements: str, *, why: str, places: Places, log: Log) -> Path:
+def can_make() -> bool:
+    """Return whether this Python can make environments: Debian's needs a package for it."""
+    has_pip = importlib.util.find_spec("ensurepip") is not None
+    return has_pip or shutil.which("uv") is not None
+
+
+def ensure(requirements: str, *, why: str, log: Log, places: Places | None = None) -> Path:
     """Return the environment of `requirements/<requirements>`, installing it where it is absent.
 
     Every package is checked against the hashes in that file.
     """
+    where = places or places_module.places()
     source = places_module.checkout() / "requirements" / requirements
     digest = hashlib.sha256(source.read_bytes()).hexdigest()[:12]
     stem = source.stem
-    target = places.cache / f"{stem}-{digest}"
+    target = where.cache / f"venv-{stem}-{digest}"
     if (target / _COMPLETE).exists():
         return target
-    with locks.held(places.locks / f"{stem}.lock", log=log):
+    with locks.held(where.locks / f"{stem}.lock", log=log):
         if not (target / _COMPLETE).exists():
             log(f"installing {source.name} into {target}: {why}")
             with step(f"installing {source.name}", log=log):
