@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import grpc
 from aiohttp import web
+
 from slipway_api import names
 from slipway_operator.engine.traffic import Backend
 

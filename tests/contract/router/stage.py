@@ -17,6 +17,7 @@ from pathlib import Path
 
 import aiohttp
 import grpc
+
 from slipway_api import names
 from slipway_operator.adapters import certificates
 from slipway_operator.adapters.ads import AdsServer

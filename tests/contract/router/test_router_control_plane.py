@@ -8,6 +8,7 @@ from dataclasses import replace
 import aiohttp
 import grpc
 import pytest
+
 from slipway_api import names
 from slipway_operator.adapters import certificates
 from slipway_operator.render import envoy
@@ -35,7 +36,7 @@ async def test_restart_with_the_same_state_sends_nothing_and_loses_nothing(stage
     await _reconnected(stage)
     assert await stage.ads.settled(OWNER)
 
-    assert 0 == (await load).error_count
+    assert (await load).error_count == 0
     assert shown == stage.ads.routers()[0].acked[OWNER]
     assert before == await admin(stage, "/stats?filter=update_(success|rejected)$")
 
@@ -55,7 +56,7 @@ async def test_restart_with_nothing_known_yet_keeps_traffic(stage: Stage) -> Non
     stage.put(stage.new_traffic(stable, candidate))
     assert await stage.ads.settled(OWNER)
 
-    assert 0 == (await load).error_count
+    assert (await load).error_count == 0
     assert stage.first_hash == acked_while_held
     assert {OWNER} == still_unknown
 
@@ -73,7 +74,7 @@ async def test_only_a_confirmed_removal_takes_a_listener_away(stage: Stage) -> N
     refused = await stage.rest(3)
     await until(lambda: not stage.ads.unknown_owners())
 
-    assert (0, 3) == (served.error_count, refused.error_count)
+    assert (served.error_count, refused.error_count) == (0, 3)
     async with asyncio.timeout(2):
         while "ml~churn" in await admin(stage, "/clusters"):
             await asyncio.sleep(0.02)
@@ -102,11 +103,11 @@ async def test_a_refused_listener_is_reported_and_the_rest_goes_on(stage: Stage)
     shown = await stage.set(replace(stage.new_traffic(stable, candidate), weight_percent=10))
 
     (nack, *_) = stage.ads.nacks()
-    assert ("router-0", ("ml/thief",)) == (nack.router, nack.resources)
+    assert (nack.router, nack.resources) == ("router-0", ("ml/thief",))
     assert "address" in nack.message
     assert not await stage.ads.settled("ml/thief", timeout_s=0.1)
     assert shown == stage.ads.routers()[0].acked[OWNER]
-    assert 0 == (await stage.rest(5)).error_count
+    assert (await stage.rest(5)).error_count == 0
 
 
 async def test_two_routers_are_both_served_and_told_apart(stage: Stage) -> None:
@@ -131,7 +132,7 @@ async def test_a_client_without_certificate_is_refused(stage: Stage) -> None:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=2)
 
-    assert grpc.StatusCode.UNAVAILABLE == caught.value.code()
+    assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
 
 
 async def test_a_leaf_of_another_ca_is_refused(stage: Stage) -> None:
@@ -142,7 +143,7 @@ async def test_a_leaf_of_another_ca_is_refused(stage: Stage) -> None:
     stage.certificates = ours
     await asyncio.sleep(1)  # what must not happen gets its chance
 
-    assert () == stage.ads.routers()
+    assert stage.ads.routers() == ()
 
 
 async def test_renewed_certificates_are_taken_without_a_restart(stage: Stage) -> None:
@@ -176,7 +177,7 @@ async def test_a_revision_that_is_gone_leaves_the_router(stage: Stage) -> None:
     async with asyncio.timeout(3):
         while "ml~churn~r2" in await admin(stage, "/clusters"):
             await asyncio.sleep(0.02)
-    assert 0 == (await load).error_count
+    assert (await load).error_count == 0
 
 
 async def test_a_new_deployment_answers_on_its_own_port(stage: Stage) -> None:

@@ -5,6 +5,7 @@ from dataclasses import replace
 import aiohttp
 import grpc
 import pytest
+
 from slipway_operator.engine.attempts import AttemptClass, classify
 from tests.contract.router.pods import GRPC_METHOD
 from tests.contract.router.stage import Load, Stage
@@ -69,7 +70,7 @@ async def test_shed_and_refused_requests_are_not_sent_twice(
     load = await (stage.rest(10) if protocol == "rest" else stage.rpc(10))
 
     assert {expected: 10} == dict(load.statuses)
-    assert 10 == candidate.seen_count
+    assert candidate.seen_count == 10
     await stage.logged(10)
     expected_class = AttemptClass.SHED if mode in ("shed", "429", "8") else AttemptClass.REFUSED
     assert {expected_class} == {classify(a) for a in stage.ended()}
@@ -91,8 +92,8 @@ async def test_service_address_carries_when_all_known_pods_are_gone(
     await stage.set(replace(traffic, stable=replace(traffic.stable, endpoints=())))
     empty = await send(REQUESTS)
 
-    assert (0, 0) == (stale.error_count, empty.error_count)
-    assert {"1": REQUESTS} == dict(empty.attempts)
+    assert (stale.error_count, empty.error_count) == (0, 0)
+    assert dict(empty.attempts) == {"1": REQUESTS}
 
 
 async def test_a_revision_without_service_address_still_falls_back(stage: Stage) -> None:
@@ -107,7 +108,7 @@ async def test_a_revision_without_service_address_still_falls_back(stage: Stage)
 
     load = await stage.rest(REQUESTS)
 
-    assert 0 == load.error_count
+    assert load.error_count == 0
 
 
 async def test_unprocessed_retries_only_what_no_pod_has_seen(stage: Stage) -> None:
@@ -119,8 +120,8 @@ async def test_unprocessed_retries_only_what_no_pod_has_seen(stage: Stage) -> No
         await pod.stop()
     refused = await stage.rest(10)
 
-    assert {500: 10} == dict(answered.statuses)
-    assert {200: 10} == dict(refused.statuses)
+    assert dict(answered.statuses) == {500: 10}
+    assert dict(refused.statuses) == {200: 10}
 
 
 async def test_none_retries_nothing(stage: Stage) -> None:
@@ -130,8 +131,8 @@ async def test_none_retries_nothing(stage: Stage) -> None:
 
     load = await stage.rest(10)
 
-    assert {503: 10} == dict(load.statuses)
-    assert {"1": 10} == dict(load.attempts)
+    assert dict(load.statuses) == {503: 10}
+    assert dict(load.attempts) == {"1": 10}
 
 
 async def test_clients_cannot_steer_the_router_by_headers(stage: Stage) -> None:
@@ -161,9 +162,9 @@ async def test_a_body_above_the_limit_passes_but_is_not_sent_twice(stage: Stage)
     small_failing = await stage.rest(3, body=b"x" * 900_000)
     large_failing = await stage.rest(3, body=b"x" * 4_000_000)
 
-    assert {200: 3} == dict(large.statuses)
-    assert {200: 3} == dict(small_failing.statuses)
-    assert {500: 3} == dict(large_failing.statuses)
+    assert dict(large.statuses) == {200: 3}
+    assert dict(small_failing.statuses) == {200: 3}
+    assert dict(large_failing.statuses) == {500: 3}
 
 
 async def test_every_client_of_a_deployment_without_revision_is_told_so(stage: Stage) -> None:
@@ -177,8 +178,8 @@ async def test_every_client_of_a_deployment_without_revision_is_told_so(stage: S
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await channel.unary_unary(GRPC_METHOD)(b"")
 
-    assert (503, {"error": "no revision of ml/churn serves yet"}) == (answer.status, told)
-    assert grpc.StatusCode.UNAVAILABLE == caught.value.code()
+    assert (answer.status, told) == (503, {"error": "no revision of ml/churn serves yet"})
+    assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
 
 
 def test_load_counts_what_is_not_good() -> None:
@@ -186,4 +187,4 @@ def test_load_counts_what_is_not_good() -> None:
     load = Load()
     load.statuses.update([200, 500, "ServerDisconnectedError()"])
 
-    assert 2 == load.error_count
+    assert load.error_count == 2

@@ -8,6 +8,7 @@ from dataclasses import replace
 import aiohttp
 import grpc
 import pytest
+
 from slipway_api import names
 from slipway_operator.adapters.router_probe import RouterProbe
 from slipway_operator.engine.attempts import AttemptClass, classify
@@ -31,7 +32,7 @@ async def test_every_attempt_at_a_pod_is_logged_once(stage: Stage) -> None:
     assert made == len({a.key for a in stage.ended()})
     by_pod = {pod.address: len(pod.seen) for r in stage.revisions for pod in r.pods}
     assert by_pod == {host: sum(a.host == host for a in stage.ended()) for host in by_pod}
-    assert 150 == len(stage.answers)
+    assert len(stage.answers) == 150
     assert {stage.first_hash} == {answer.config_hash for answer in stage.answers}
     assert rest.attempts == {
         str(n): sum(a.attempt_count == n for a in stage.answers) for n in (1, 2)
@@ -45,7 +46,7 @@ async def test_attempts_at_a_hanging_pod_are_seen_before_they_time_out(stage: St
     load = asyncio.create_task(stage.rest(5))
     await until(lambda: len(stage.attempts) == 5, timeout_s=1)
     started = list(stage.attempts)
-    assert 0 == (await load).error_count
+    assert (await load).error_count == 0
     await stage.logged(10)
 
     assert {None} == {attempt.duration_s for attempt in started}
@@ -67,7 +68,7 @@ async def test_a_client_that_leaves_says_nothing_about_the_pod(stage: Stage) -> 
             await channel.unary_unary(GRPC_METHOD)(b"", timeout=0.2)
     await stage.logged(4)
 
-    assert [True] * 4 == [attempt.is_cut_by_client for attempt in stage.ended()]
+    assert [attempt.is_cut_by_client for attempt in stage.ended()] == [True] * 4
 
 
 async def test_a_request_that_ran_out_of_time_is_a_failure(stage: Stage) -> None:
@@ -77,8 +78,8 @@ async def test_a_request_that_ran_out_of_time_is_a_failure(stage: Stage) -> None
     load = await stage.rest(3)
     await stage.logged(3)
 
-    assert {504: 3} == dict(load.statuses)
-    assert [False] * 3 == [attempt.is_cut_by_client for attempt in stage.ended()]
+    assert dict(load.statuses) == {504: 3}
+    assert [attempt.is_cut_by_client for attempt in stage.ended()] == [False] * 3
     assert {AttemptClass.FAIL} == {classify(attempt) for attempt in stage.ended()}
 
 
@@ -97,8 +98,8 @@ async def test_logs_flow_only_while_they_are_switched_on(stage: Stage) -> None:
     await stage.logged(10)
     await asyncio.sleep(0.3)  # what must not come gets its chance
 
-    assert 30 == stable.seen_count + candidate.seen_count
-    assert 10 == len(stage.ended())
+    assert stable.seen_count + candidate.seen_count == 30
+    assert len(stage.ended()) == 10
 
 
 async def test_a_probe_shows_that_the_log_is_alive_without_any_traffic(stage: Stage) -> None:
@@ -112,7 +113,7 @@ async def test_a_probe_shows_that_the_log_is_alive_without_any_traffic(stage: St
     await until(lambda: (stage.als.last_seen("router-0") or 0) > asked_at_s, timeout_s=2)
 
     assert {(True, None)} == {(a.is_probe, a.revision) for a in stage.answers}
-    assert [] == stage.attempts
+    assert stage.attempts == []
 
 
 async def test_logs_come_back_after_a_restart_of_the_operator(stage: Stage) -> None:

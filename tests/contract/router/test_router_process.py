@@ -7,6 +7,7 @@ from pathlib import Path
 
 import aiohttp
 import pytest
+
 from tests.contract.router.pods import until
 from tests.contract.router.stage import Router, Stage, admin
 
@@ -42,10 +43,10 @@ async def test_a_stopping_router_loses_nothing_and_ends_with_0(stage: Stage) -> 
             await asyncio.sleep(0.02)
     healthy_while_draining = (await _get(router, "/healthz"))[0]
 
-    assert (0, 0) == ((await rest).error_count, (await rpc).error_count)
-    assert 200 == healthy_while_draining
+    assert ((await rest).error_count, (await rpc).error_count) == (0, 0)
+    assert healthy_while_draining == 200
     async with asyncio.timeout(5):
-        assert 0 == await router.process.wait()
+        assert await router.process.wait() == 0
 
 
 async def test_the_router_ends_when_its_envoy_dies(stage: Stage) -> None:
@@ -55,7 +56,7 @@ async def test_the_router_ends_when_its_envoy_dies(stage: Stage) -> None:
     os.kill(_envoy_pid(router), signal.SIGSEGV)
 
     async with asyncio.timeout(5):
-        assert 128 + signal.SIGSEGV == await router.process.wait()
+        assert await router.process.wait() == 128 + signal.SIGSEGV
 
 
 async def test_a_router_that_cannot_reach_its_operator_is_not_ready(stage: Stage) -> None:
@@ -72,7 +73,7 @@ async def test_a_router_that_cannot_reach_its_operator_is_not_ready(stage: Stage
             except aiohttp.ClientConnectorError:
                 await asyncio.sleep(0.05)
 
-    assert (503, 200) == (ready[0], healthy[0])
+    assert (ready[0], healthy[0]) == (503, 200)
     assert "no configuration" in ready[1]
 
 
@@ -83,7 +84,7 @@ async def test_metrics_carry_our_labels_and_few_series(stage: Stage) -> None:
 
     status, text = await _get(router, "/metrics")
 
-    assert 200 == status
+    assert status == 200
     lines = [x for x in text.splitlines() if x.startswith("envoy_cluster_upstream_rq_total")]
     for label in (
         'slipway_namespace="ml"',
@@ -99,5 +100,5 @@ async def test_the_admin_interface_is_for_this_user_alone(stage: Stage) -> None:
     await stage.canary(0)
     socket = stage.directory / "router-0" / "run" / "admin.sock"
 
-    assert 0o600 == socket.stat().st_mode & 0o777
+    assert socket.stat().st_mode & 0o777 == 0o600
     assert "LIVE" in await admin(stage, "/ready")

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
+
 from slipway_operator.adapters.router_probe import RouterProbe
 from tests.contract.router.stage import OWNER, Stage
 
@@ -27,7 +28,7 @@ async def test_shares_follow_the_weight(stage: Stage, protocol: str) -> None:
 
     # Binomial: 100 expected, standard deviation 8.7; five of them.
     assert 57 <= load.revisions["r2"] <= 143
-    assert 400 == load.revisions["r1"] + load.revisions["r2"]
+    assert load.revisions["r1"] + load.revisions["r2"] == 400
 
 
 async def test_weights_change_under_load_without_an_error(stage: Stage) -> None:
@@ -46,7 +47,7 @@ async def test_weights_change_under_load_without_an_error(stage: Stage) -> None:
         hashes.add(shown)
     await probe.close()
 
-    assert (0, 0) == ((await rest).error_count, (await rpc).error_count)
+    assert ((await rest).error_count, (await rpc).error_count) == (0, 0)
     assert len(hashes) >= 30
     # Every answer names the configuration that chose its revision.
     assert set((await rest).configs) <= hashes | {stage.first_hash}
@@ -63,7 +64,7 @@ async def test_weight_zero_is_effective_once_the_router_shows_it(stage: Stage) -
     seen_before = candidate.seen_count
     load = await stage.rest(60)
 
-    assert 0 == load.error_count
+    assert load.error_count == 0
     assert seen_before == candidate.seen_count
 
 
@@ -81,7 +82,7 @@ async def test_a_lowered_weight_does_not_wait_for_new_clusters(stage: Stage) -> 
         while stage.ads.routers()[0].acked[OWNER] != shown:
             await asyncio.sleep(0.005)
 
-    assert {"r1": 20} == dict((await stage.rest(20)).revisions)
+    assert dict((await stage.rest(20)).revisions) == {"r1": 20}
 
 
 async def test_probe_answers_nothing_where_nobody_listens() -> None:
