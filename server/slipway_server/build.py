@@ -12,7 +12,7 @@ from slipway_server.core.registry import Registry
 from slipway_server.core.workers import Workers
 from slipway_server.fronts import GrpcListener, HttpListener
 from slipway_server.lifecycle import Lifecycle, stop_on_signals
-from slipway_server.loading import Loaded, announce, load
+from slipway_server.loading import Loaded, load
 from slipway_server.metrics import Metrics
 from slipway_server.rest import app
 from slipway_server.rest.front import Front
@@ -48,16 +48,22 @@ async def serve(settings: Settings) -> None:
         port=settings.grpc_port,
         message_bytes_max=settings.body_bytes_max,
     )
-    print(f"listening: HTTP {http.port}, gRPC {grpc.port}", file=sys.stderr, flush=True)
+    _say(f"listening: HTTP {http.port}, gRPC {grpc.port}")
     await Lifecycle(dataplane, registry, http=http, grpc=grpc).run(
         partial(_load, settings), stop, grace_s=settings.grace_s, drain_s=settings.drain_s
     )
 
 
 def _load(settings: Settings) -> Loaded:
-    loaded = load(settings, Patience())
-    announce(loaded)
+    loaded = load(settings, Patience(say=_say))
+    model = loaded.model
+    _say(f"serving model '{model.name}' {model.version}, digest {loaded.digest}")
     return loaded
+
+
+def _say(line: str) -> None:
+    """A line for the pod's log; standard output belongs to the access log."""
+    print(line, file=sys.stderr, flush=True)
 
 
 def _collectors() -> CollectorRegistry:

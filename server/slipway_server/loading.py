@@ -1,6 +1,5 @@
 """From settings to a model that answers: fetch, verify, load, warm up. Blocks; run in a thread."""
 
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,10 +62,3 @@ def _verify(expected: str, actual: str, location: Location) -> None:
             f"digest mismatch: spec.model.digest expects {expected}, but "
             f"{locations.describe(location)} is {actual}; correct the digest or the uri"
         )
-
-
-def announce(loaded: Loaded) -> None:
-    """One line for the pod's log."""
-    model = loaded.model
-    line = f"serving model '{model.name}' {model.version}, digest {loaded.digest}"
-    print(line, file=sys.stderr, flush=True)

@@ -5,6 +5,7 @@ Each function makes one attempt and raises LoadError, permanent or not; `patienc
 
 import http.client
 import os
+import re
 import shutil
 import ssl
 import urllib.error
@@ -79,8 +80,8 @@ def _refused(location: Location, status: int) -> LoadError:
         return LoadError(f"{describe(location)} was not found (HTTP {status}); correct the uri")
     if status in (401, 403):
         return LoadError(
-            f"access to {describe(location)} was denied (HTTP {status}); give credentials that "
-            "may read it"
+            f"access to {describe(location)} was denied (HTTP {status}); name a Secret with "
+            "credentials that may read it in spec.model.credentialsSecret"
         )
     is_transient = status >= 500 or status in _TRANSIENT_STATUSES
     return LoadError(f"{describe(location)} answered HTTP {status}", is_permanent=not is_transient)
@@ -96,11 +97,18 @@ def _unreachable(location: Location, err: Exception) -> LoadError:
 
 def s3_store(bucket: str, environ: Mapping[str, str]) -> S3Store:
     """A store that takes credentials, endpoint and region from AWS_* variables."""
+    allows_http = environ.get("AWS_ALLOW_HTTP", "").lower() in ("1", "true", "yes")
+    endpoint = environ.get("AWS_ENDPOINT_URL", "")
+    if endpoint.startswith("http://") and not allows_http:
+        raise LoadError(
+            f"AWS_ENDPOINT_URL is {endpoint}, without TLS; set AWS_ALLOW_HTTP=true to allow that"
+        )
     region = environ.get("AWS_REGION") or environ.get("AWS_DEFAULT_REGION") or _REGION_DEFAULT
     return S3Store(
         bucket,
         region=region,
         client_options={
+            "allow_http": allows_http,  # options given here hide the variable
             "connect_timeout": timedelta(seconds=STALL_S),
             "read_timeout": timedelta(seconds=STALL_S),
             "timeout": timedelta(hours=6),  # of one whole object; a stall ends it much sooner
@@ -121,31 +129,35 @@ def _fetch_s3(location: S3Objects, directory: Path) -> Path:
             target = _inside(directory, key.removeprefix(location.key + "/"))
             _write(obstore.get(store, key).stream(CHUNK_BYTES), target)
     except FileNotFoundError as err:
-        raise LoadError(f"{describe(location)} was not found; correct the uri") from err
+        raise _refused(location, 404) from err
     except (obstore_errors.PermissionDeniedError, obstore_errors.UnauthenticatedError) as err:
-        raise LoadError(
-            f"access to {describe(location)} was denied; give credentials that may read it "
-            "(credentialsSecret with AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY)"
-        ) from err
+        raise _refused(location, 403) from err
     except obstore_errors.BaseError as err:
-        reason = str(err).strip().splitlines()[0]
-        raise LoadError(
-            f"{describe(location)} could not be downloaded: {reason}", is_permanent=False
-        ) from err
+        raise _s3_trouble(location, err) from err
     if not keys:
-        raise LoadError(f"{describe(location)} was not found; correct the uri")
+        raise _refused(location, 404)
     return directory
+
+
+def _s3_trouble(location: S3Objects, err: Exception) -> LoadError:
+    # The store raises one type for all else, a listing's refusals included; only its text tells.
+    reason = str(err).strip().splitlines()[0]
+    status = re.search(r"status code: (\d{3})", reason)
+    if status is not None and int(status[1]) < 500:
+        return _refused(location, int(status[1]))
+    return LoadError(f"{describe(location)} could not be downloaded: {reason}", is_permanent=False)
 
 
 def _keys(store: S3Store, key: str) -> list[str] | None:
     """None when the key is an object, else the keys of all objects below it."""
     try:
-        obstore.head(store, key)
+        if obstore.head(store, key)["size"] > 0:
+            return None
     except FileNotFoundError:
-        pages = obstore.list(store, prefix=key + "/")
-        sizes = {str(entry["path"]): int(entry["size"]) for page in pages for entry in page}
-        return _without_markers(sizes)
-    return None
+        pass
+    pages = obstore.list(store, prefix=key + "/")
+    sizes = {str(entry["path"]): int(entry["size"]) for page in pages for entry in page}
+    return _without_markers(sizes)
 
 
 def _without_markers(sizes: Mapping[str, int]) -> list[str]:

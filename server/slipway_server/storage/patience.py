@@ -16,8 +16,9 @@ PAUSES_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long to try; tests pass shorter pauses."""
+    """How long to try. `say` is told of each failure that is not the last."""
 
+    say: Callable[[str], None]
     pauses_s: tuple[float, ...] = PAUSES_S
     sleep: Callable[[float], None] = time.sleep
 
@@ -31,4 +32,5 @@ class Patience:
                 pause_s = None if err.is_permanent else next(pauses, None)
                 if pause_s is None:
                     raise
+                self.say(f"{err.message}; trying again in {pause_s:g} s")
             self.sleep(pause_s)

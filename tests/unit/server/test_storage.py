@@ -111,23 +111,26 @@ class Failing:
 
 
 def test_trouble_that_passes_is_waited_out():
-    slept: list[float] = []
+    said, slept = [], []
 
-    assert Patience(sleep=slept.append).run(Failing(3, is_permanent=False)) == "bytes"
+    assert (
+        Patience(say=said.append, sleep=slept.append).run(Failing(3, is_permanent=False)) == "bytes"
+    )
     assert list(PAUSES_S[:3]) == slept
+    assert said[0] == "trouble; trying again in 0.5 s"
 
 
 def test_trouble_that_stays_ends_after_about_a_minute():
-    slept: list[float] = []
+    said, slept = [], []
 
     with pytest.raises(LoadError):
-        Patience(sleep=slept.append).run(Failing(99, is_permanent=False))
+        Patience(say=said.append, sleep=slept.append).run(Failing(99, is_permanent=False))
     assert 55 < sum(slept) < 65
 
 
 def test_permanent_trouble_is_not_repeated():
-    slept: list[float] = []
+    said, slept = [], []
 
     with pytest.raises(LoadError):
-        Patience(sleep=slept.append).run(Failing(1, is_permanent=True))
+        Patience(say=said.append, sleep=slept.append).run(Failing(1, is_permanent=True))
     assert not slept
