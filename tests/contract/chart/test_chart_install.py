@@ -205,10 +205,10 @@ def test_uninstalling_keeps_definitions_and_deployments_and_installing_again_wor
 
 def test_the_plain_manifest_installs_without_helm(tmp_path: Path) -> None:
     with ApiServer.start(tmp_path) as server:
-        base = [server.kubectl, f"--kubeconfig={server.kubeconfig}"]
-        apply = [*base, "apply", "--server-side", "-f"]
-        wait = [*base, "wait", "--for=condition=Established", "--timeout=30s", "crd"]
-        commands = [
+        base: list[str | Path] = [server.kubectl, f"--kubeconfig={server.kubeconfig}"]
+        apply: list[str | Path] = [*base, "apply", "--server-side", "-f"]
+        wait: list[str | Path] = [*base, "wait", "--for=condition=Established", "--timeout=30s", "crd"]
+        commands: list[list[str | Path]] = [
             [*apply, TOP / "manifests" / "install.yaml"],
             [*wait, *DEFINITIONS],
             [*apply, TOP / "manifests" / "samples" / "compute_pool.yaml"],

@@ -30,7 +30,8 @@ VOLUMES_ALLOWED = {
 
 
 def container_of(pod: Object) -> Object:
-    (container,) = pod["containers"]
+    found: list[Object] = pod["containers"]
+    (container,) = found
     return container
 
 

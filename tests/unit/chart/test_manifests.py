@@ -7,10 +7,11 @@ import yaml
 
 from sandbox import manifests, places
 from slipway_api import names
+from slipway_api.base import ContractModel
 from slipway_api.compute_pool import ComputePoolSpec
 from slipway_api.model_deployment import ModelDeploymentSpec
 
-SPECS = {
+SPECS: dict[str, type[ContractModel]] = {
     names.MODEL_DEPLOYMENT_KIND: ModelDeploymentSpec,
     names.COMPUTE_POOL_KIND: ComputePoolSpec,
 }
