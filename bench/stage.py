@@ -7,6 +7,7 @@ will do that has what `Cluster` asks for.
 
 import contextlib
 import json
+import os
 import queue
 import subprocess
 import sys
@@ -121,6 +122,13 @@ class Stage:
         }
         self.run("kubectl", "apply", "-f", "-", text=json.dumps(namespace))
 
+    def remove(self) -> None:
+        """Remove the deployment and wait until it is gone; absence is no error."""
+        self.run(
+            *("kubectl", "delete", "md", self.target.name, "-n", self.target.namespace),
+            *("--ignore-not-found", f"--timeout={COMMAND_TIMEOUT_S}s"),
+        )
+
     def watch(self) -> None:
         """Begin to watch the deployment's status and Events."""
         self._watcher.start()
@@ -179,7 +187,10 @@ class Stage:
                 *("--rate", f"{rate:g}", "--seconds", f"{seconds:g}", "--stop-on-eof"),
             ]
         )
-        process = subprocess.Popen(command, stdin=subprocess.PIPE)
+        modules = os.pathsep.join(path for path in sys.path if path)
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, env=os.environ | {"PYTHONPATH": modules}
+        )
         try:
             yield
             if process.poll() is not None:

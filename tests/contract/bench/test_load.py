@@ -157,6 +157,7 @@ def test_requests_without_an_answer_are_lost(catalogue, serve, tmp_path):
     lost = [each for each in requests if each.received is None]
     assert len(requests) == end.requests == 300
     assert {each.protocol for each in lost} == {"rest", "grpc"}
+    assert {each.status for each in requests if each not in lost} <= {200, "OK"}
     assert all(each.status is None and each.error for each in lost)
 
 

@@ -1,0 +1,65 @@
+"""The ground of a run: the sandbox's cluster, with Slipway's images on every node.
+
+It gives `bench.stage` what it asks of a cluster. Another kind of cluster would be another module
+like this one; nothing else of the bench knows the sandbox.
+"""
+
+import contextlib
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, get_args
+
+from sandbox import images
+from sandbox.cluster import Cluster
+from sandbox.progress import Log, step
+
+CLUSTER_NAME: Final = "demo"
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """A cluster that is up, and the chart values that make it run this checkout."""
+
+    cluster: Cluster
+    values: Mapping[str, Any]
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self.cluster.kubeconfig
+
+    @property
+    def host_address(self) -> str:
+        return self.cluster.layout.addresses.gateway
+
+    def environment(self) -> Mapping[str, str]:
+        """Have kubectl of the cluster's version and helm of this Python environment first."""
+        folders = (self.cluster.programs, Path(sys.prefix) / "bin", os.environ["PATH"])
+        return {
+            **os.environ,
+            "PATH": os.pathsep.join(map(str, folders)),
+            "KUBECONFIG": str(self.kubeconfig),
+        }
+
+    def client_command(self, command: Sequence[str]) -> list[str]:
+        return self.cluster.client_command(command)
+
+
+@contextlib.contextmanager
+def raised(name: str, *, keep: bool, log: Log) -> Iterator[Ground]:
+    """Raise a cluster of that name with this checkout's images; take it down unless `keep`."""
+    built = {image: images.ensure(image, log=log) for image in get_args(images.BuiltImage)}
+    cluster = Cluster.create(name, log=log)
+    cluster.up()
+    try:
+        with step("importing images into the nodes", log=log):
+            for archive in built.values():
+                cluster.load_image(archive)
+        yield Ground(cluster, images.chart_values(built))
+    finally:
+        if keep:
+            log(f"cluster {name!r} stays up; remove it with `./dev down --name {name}`")
+        else:
+            cluster.down()

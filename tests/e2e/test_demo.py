@@ -1,0 +1,44 @@
+"""The demo as a user runs it: its own exit code, report and ledger are the test."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.e2e
+
+CHECKOUT = Path(__file__).parents[2]
+TIMEOUT_S = 1500
+PYTHONPATH = os.pathsep.join(str(CHECKOUT / part) for part in ("crds", "operator", "server", "."))
+
+
+def test_the_demo_passes_and_its_ledger_proves_it(tmp_path):
+    written, ledger = tmp_path / "report.json", tmp_path / "ledger.jsonl"
+    environment = os.environ | {"PYTHONPATH": PYTHONPATH}
+
+    demo = subprocess.run(
+        [sys.executable, "-m", "bench.demo", "--name", "demo-test"]
+        + ["--report", str(written), "--ledger", str(ledger)],
+        env=environment,
+        cwd=tmp_path,
+        timeout=TIMEOUT_S,
+    )
+    again = subprocess.run(
+        [sys.executable, "-m", "bench.report", str(ledger), "--report", f"{written}.again"],
+        env=environment,
+        cwd=tmp_path,
+        timeout=120,
+    )
+
+    assert (demo.returncode, again.returncode) == (0, 0)
+    assert written.read_text() == Path(f"{written}.again").read_text()
+    report = json.loads(written.read_text())
+    assert [rollout["outcome"] for rollout in report["rollouts"]] == [
+        "Promoted",
+        "Aborted",
+        "Aborted",
+        "Aborted",
+    ]
