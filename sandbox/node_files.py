@@ -152,6 +152,8 @@ def kubelet(files: NodeFiles, node: Member, *, addresses: Addresses, authority: 
             "kubeAPIQPS": 100,
             "kubeAPIBurst": 200,
             "eventRecordQPS": 50,
+            # A model that logs every request under load would lose its first lines otherwise.
+            "containerLogMaxSize": "200Mi",
             # Images are imported, not pulled: one that was removed would not come back.
             "imageGCHighThresholdPercent": 100,
             "evictionHard": {
