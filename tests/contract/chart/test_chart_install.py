@@ -207,7 +207,13 @@ def test_the_plain_manifest_installs_without_helm(tmp_path: Path) -> None:
     with ApiServer.start(tmp_path) as server:
         base: list[str | Path] = [server.kubectl, f"--kubeconfig={server.kubeconfig}"]
         apply: list[str | Path] = [*base, "apply", "--server-side", "-f"]
-        wait: list[str | Path] = [*base, "wait", "--for=condition=Established", "--timeout=30s", "crd"]
+        wait: list[str | Path] = [
+            *base,
+            "wait",
+            "--for=condition=Established",
+            "--timeout=30s",
+            "crd",
+        ]
         commands: list[list[str | Path]] = [
             [*apply, TOP / "manifests" / "install.yaml"],
             [*wait, *DEFINITIONS],
