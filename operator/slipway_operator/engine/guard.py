@@ -88,6 +88,11 @@ class Guard:
         """How far failures of stable come in clumps; keep it for the next rollout."""
         return self._panel.phi
 
+    @property
+    def is_convicted(self) -> bool:
+        """Whether some gate has convicted the candidate; cheaper than `view`."""
+        return self._panel.conviction is not None
+
     def pods_started(self, host: str, at_s: float) -> None:
         """Tell since when the pod at an upstream address runs; unknown ones count as new."""
         self._started_at_s[host] = at_s
