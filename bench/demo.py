@@ -81,10 +81,10 @@ def play(on_ground: ground.Ground, options: Options, *, log: Log) -> None:
     ):
         target = stage.Target(changes.NAMESPACE, changes.NAME)
         on = stage.Stage(on_ground, target, writer=writer, ledger_path=options.ledger)
-        log("installing Slipway with its Helm chart …")
-        on.install(places.checkout() / "charts" / "slipway", on_ground.values)
-        log("Slipway is ready")
         try:
+            log("installing Slipway with its Helm chart …")
+            on.install(places.checkout() / "charts" / "slipway", on_ground.values)
+            log("Slipway is ready")
             _Play(on, catalogue, options, base_url=base_url, writer=writer).play()
         except stage.StageError:
             folder = options.ledger.with_suffix(".dump")

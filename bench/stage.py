@@ -20,6 +20,7 @@ from typing import Any, Final, Protocol
 from kubernetes import client, config
 
 from bench import account, ledger, watching
+from slipway_api import names
 
 HELM_TIMEOUT_S: Final = 300
 COMMAND_TIMEOUT_S: Final = 60
@@ -219,6 +220,10 @@ class Stage:
             "describe-pods.txt": ("describe", "pods", *space),
             "events.txt": ("get", "events", "-A", "--sort-by=.lastTimestamp"),
             "endpointslices.yaml": ("get", "endpointslices", *space, "-o", "yaml"),
+            "models.log": (
+                *("logs", *space, "--tail=200", "--prefix", "--all-containers"),
+                f"-l={names.LABEL_DEPLOYMENT}={self.target.name}",
+            ),
             "operator.log": (
                 *("logs", *system, "--tail=-1", "--prefix", "--all-containers"),
                 "-l=app.kubernetes.io/component=operator",

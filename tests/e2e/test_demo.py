@@ -20,8 +20,10 @@ def test_the_demo_passes_and_its_ledger_proves_it(tmp_path):
     environment = os.environ | {"PYTHONPATH": PYTHONPATH}
 
     demo = subprocess.run(
-        [sys.executable, "-m", "bench.demo", "--name", "demo-test"]
-        + ["--report", str(written), "--ledger", str(ledger)],
+        [
+            *(sys.executable, "-m", "bench.demo", "--name", "demo-test"),
+            *("--report", str(written), "--ledger", str(ledger)),
+        ],
         env=environment,
         cwd=tmp_path,
         timeout=TIMEOUT_S,
