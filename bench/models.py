@@ -142,38 +142,43 @@ def _make_tumour(folder: Path) -> tuple[Release, ...]:
     good = _export(better, width=30, name=TUMOUR)
     shelf = _Shelf(folder, TUMOUR, data)
     releases = (
-        shelf.put("1.0.0", "good", "first 10 measurements", _export(first, width=30, name=TUMOUR)),
-        shelf.put("1.1.0", "good", "all 30 measurements", good),
+        shelf.put(
+            "1.0.0",
+            "good",
+            _export(first, width=30, name=TUMOUR),
+            note=f"looks at the first {FEW_MEASUREMENTS} measurements",
+        ),
+        shelf.put("1.1.0", "good", good, note="looks at all 30 measurements"),
         shelf.put(
             "1.2.0",
             "errors",
-            "looks up its calibration by the wrong column",
             defects.looks_up_by_wrong_column(good),
+            note="looks up its calibration by the wrong column",
         ),
         shelf.put(
             "1.3.0",
             "crash",
-            "allocates 1.6 GB for large tumours",
             defects.sizes_histogram_by_value(good),
+            note="allocates 1.6 GB for large tumours",
             sibling="1.1.0",
         ),
         shelf.put(
             "1.4.0",
             "hang",
-            "iterates to a tolerance that float32 cannot reach",
             defects.iterates_until_exact(good),
+            note="iterates to a tolerance that float32 cannot reach",
         ),
         shelf.put(
             "1.5.0",
             "refuses",
-            "asks for 10 measurements instead of 30",
             _export(narrow, width=FEW_MEASUREMENTS, name=TUMOUR),
+            note=f"asks for {FEW_MEASUREMENTS} measurements instead of 30",
         ),
         shelf.put(
             "1.6.0",
             "slow",
-            "recomputes 400,000 times",
             defects.recomputes_many_times(good),
+            note="computes some 0.3 s for every answer",
             sibling="1.1.0",
         ),
     )
@@ -191,9 +196,8 @@ def _make_digits(folder: Path) -> tuple[Release, ...]:
     model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
     model.fit(data.train_rows, data.train_labels)
     shelf = _Shelf(folder, DIGITS, data)
-    release = shelf.put(
-        "1.0.0", "good", "8 x 8 pixels, 10 classes", _export(model, width=64, name=DIGITS)
-    )
+    graph = _export(model, width=64, name=DIGITS)
+    release = shelf.put("1.0.0", "good", graph, note="8 x 8 pixels, 10 classes")
     shelf.write_samples()
     return (release,)
 
@@ -249,11 +253,12 @@ class _Shelf:
         self,
         version: str,
         behaviour: Behaviour,
-        note: str,
         graph: "ModelProto",
         *,
+        note: str,
         sibling: str | None = None,
     ) -> Release:
+        """Write one release; `sibling` as in `Release`, for a copy that is right where it answers."""
         import onnx
 
         onnx.checker.check_model(graph)

@@ -16,12 +16,12 @@ def log(attempts):
     return pods.AccessLog("pod-1", attempts.append)
 
 
-def begin(request_id, at, protocol="rest"):
+def begin(request_id, at, *, protocol="rest"):
     line = {"event": "begin", "at": at, "id": request_id, "protocol": protocol, "revision": "r"}
     return orjson.dumps(line)
 
 
-def end(request_id, at, status, protocol="rest"):
+def end(request_id, at, status, *, protocol="rest"):
     return orjson.dumps(
         {"event": "end", "at": at, "id": request_id, "protocol": protocol, "revision": "r"}
         | {"status": status, "seconds": 0.5}
@@ -40,8 +40,8 @@ def test_a_begin_and_an_end_are_one_attempt(log, attempts):
 
 
 def test_grpc_statuses_are_named(log, attempts):
-    log.feed(begin("a", 1.0, "grpc"))
-    log.feed(end("a", 1.5, 13, "grpc"))
+    log.feed(begin("a", 1.0, protocol="grpc"))
+    log.feed(end("a", 1.5, 13, protocol="grpc"))
 
     assert told(attempts) == [("a", 1.0, "INTERNAL", 0.5)]
 

@@ -93,34 +93,36 @@ def test_the_order_of_lines_does_not_matter():
 
 
 @pytest.mark.parametrize(
-    ("request_", "lost", "errors", "wrong"),
+    ("request_", "counted"),
     [
-        pytest.param(replace(REQUEST, received=None, status=None), 1, 0, 0, id="no answer is lost"),
-        pytest.param(replace(REQUEST, status=503, version=None), 0, 1, 0, id="5xx"),
-        pytest.param(replace(REQUEST, status=400, version=None), 0, 1, 0, id="4xx"),
-        pytest.param(replace(REQUEST, status=201), 0, 0, 0, id="all of 2xx is good"),
-        pytest.param(replace(REQUEST, protocol="grpc", status="OK"), 0, 0, 0, id="OK"),
         pytest.param(
-            replace(REQUEST, protocol="grpc", status="UNAVAILABLE"), 0, 1, 0, id="grpc error"
+            replace(REQUEST, received=None, status=None), (1, 0, 0), id="no answer is lost"
         ),
-        pytest.param(replace(REQUEST, wrong=True), 0, 0, 1, id="wrong numbers"),
+        pytest.param(replace(REQUEST, status=503, version=None), (0, 1, 0), id="5xx"),
+        pytest.param(replace(REQUEST, status=400, version=None), (0, 1, 0), id="4xx"),
+        pytest.param(replace(REQUEST, status=201), (0, 0, 0), id="all of 2xx is good"),
+        pytest.param(replace(REQUEST, protocol="grpc", status="OK"), (0, 0, 0), id="OK"),
+        pytest.param(
+            replace(REQUEST, protocol="grpc", status="UNAVAILABLE"), (0, 1, 0), id="grpc error"
+        ),
+        pytest.param(replace(REQUEST, wrong=True), (0, 0, 1), id="wrong numbers"),
         pytest.param(
             replace(REQUEST, revision="tumour-bad", version="1.1.0"),
-            0,
-            0,
-            1,
+            (0, 0, 1),
             id="the candidate's name on stable's version",
         ),
         pytest.param(
-            replace(REQUEST, revision="tumour-bad", version="1.2.0"), 0, 0, 0, id="its own version"
+            replace(REQUEST, revision="tumour-bad", version="1.2.0"),
+            (0, 0, 0),
+            id="its own version",
         ),
     ],
 )
-def test_requests_are_counted_as_defined(request_, lost, errors, wrong):
+def test_requests_are_counted_as_defined(request_, counted):
+    """Lost, client errors, wrong answers."""
     rollout = only_rollout(BEGIN, STATUS, request_, ATTEMPT, END, LOAD_END)
 
-    counted = (rollout.requests_lost, rollout.client_errors, rollout.wrong_answers)
-    assert counted == (lost, errors, wrong)
+    assert (rollout.requests_lost, rollout.client_errors, rollout.wrong_answers) == counted
     assert rollout.passed == (counted == (0, 0, 0))
 
 
