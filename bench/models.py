@@ -258,7 +258,7 @@ class _Shelf:
         note: str,
         sibling: str | None = None,
     ) -> Release:
-        """Write one release; `sibling` as in `Release`, for a copy that is right where it answers."""
+        """Write one release; `sibling` as in `Release`, for a defective copy."""
         import onnx
 
         onnx.checker.check_model(graph)
