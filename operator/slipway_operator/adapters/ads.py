@@ -153,6 +153,10 @@ class AdsServer:
         try:
             async for request in requests:
                 self._receive(session, request)
+        except Exception:
+            # The router comes back and is served anew from what it then says it has.
+            _log.exception("stream of router %s is ended by an error", session.stream.node_id)
+            raise
         finally:
             session.outbox.put_nowait(None)
 

@@ -49,7 +49,8 @@ class XdsServer:
             await self._server.stop(grace_s)
             self._server = None
 
-    def _handlers(self) -> "tuple[grpc.GenericRpcHandler[Any, Any], ...]":  # generic in its stubs only
+    # Quoted: GenericRpcHandler takes parameters in its stubs only.
+    def _handlers(self) -> "tuple[grpc.GenericRpcHandler[Any, Any], ...]":
         discovery = grpc.stream_stream_rpc_method_handler(
             self._ads.stream,
             request_deserializer=discovery_pb2.DeltaDiscoveryRequest.FromString,

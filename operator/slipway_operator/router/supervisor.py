@@ -104,7 +104,7 @@ class Supervisor:
 
     def _result(self, exit_code: int) -> int:
         if self._kill_at_s is not None:
-            _log.info("envoy has ended, nothing was in flight for us to lose")
+            _log.info("envoy has ended as asked")
             return 0
         _log.error("envoy has ended by itself with %d; the router ends too", exit_code)
         # A shell's convention for death by a signal; 0 would look like a finished drain.

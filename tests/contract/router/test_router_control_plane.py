@@ -26,6 +26,7 @@ async def test_restart_with_the_same_state_sends_nothing_and_loses_nothing(stage
     stable, candidate = await stage.canary(30)
     traffic = replace(stage.new_traffic(stable, candidate), weight_percent=30)
     before = await admin(stage, "/stats?filter=update_(success|rejected)$")
+    assert "http.router.rds" in before
     load = asyncio.create_task(stage.rest(200))
 
     await stage.xds.stop(0)
