@@ -9,12 +9,15 @@ from slipway_operator.router import settings, supervisor
 
 def main() -> int:
     """Read the environment and run one router."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     try:
-        return supervisor.run(settings.read(os.environ), os.environ)
+        read = settings.read(os.environ)
     except settings.SettingsError as error:
         print(f"router: {error}", file=sys.stderr)
         return 2
+    logging.basicConfig(
+        level=read.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
+    return supervisor.run(read, os.environ)
 
 
 if __name__ == "__main__":

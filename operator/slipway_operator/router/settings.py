@@ -10,6 +10,13 @@ from typing import Final
 from slipway_api import names
 
 PREFIX: Final = "SLIPWAY_ROUTER_"
+# Our level to Envoy's: its `info` is a line for every resource.
+ENVOY_LEVELS: Final = {
+    "debug": "debug",
+    "info": "warning",
+    "warning": "warning",
+    "error": "error",
+}
 
 
 class SettingsError(Exception):
@@ -37,7 +44,7 @@ class Settings:
     connections_max: int
     drain_quiet_s: float
     drain_max_s: float
-    log_level: str
+    log_level: str  # a key of ENVOY_LEVELS
 
 
 def read(environment: Mapping[str, str]) -> Settings:
@@ -61,7 +68,7 @@ def read(environment: Mapping[str, str]) -> Settings:
         connections_max=int(value("CONNECTIONS_MAX", "50000")),
         drain_quiet_s=float(value("DRAIN_QUIET_S", "5")),
         drain_max_s=float(value("DRAIN_MAX_S", "120")),
-        log_level=value("LOG_LEVEL", "warning"),
+        log_level=_level(value("LOG_LEVEL", "info")),
     )
 
 
@@ -73,6 +80,14 @@ def _address(text: str) -> tuple[str, int]:
             f"slipway-operator.slipway-system.svc:{names.PORT_XDS}"
         )
     return host, int(port)
+
+
+def _level(text: str) -> str:
+    if text not in ENVOY_LEVELS:
+        raise SettingsError(
+            f"{PREFIX}LOG_LEVEL is {text!r}, expected one of {', '.join(ENVOY_LEVELS)}"
+        )
+    return text
 
 
 def _envoy(environment: Mapping[str, str]) -> Path:

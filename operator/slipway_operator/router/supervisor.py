@@ -17,7 +17,7 @@ from slipway_operator.router.admin import Admin, AdminError
 from slipway_operator.router.bootstrap import admin_socket, bootstrap, secrets
 from slipway_operator.router.drain import Drain
 from slipway_operator.router.health import HealthServer
-from slipway_operator.router.settings import Settings
+from slipway_operator.router.settings import ENVOY_LEVELS, Settings
 
 SIGNALS: Final = frozenset({signal.SIGCHLD, signal.SIGTERM, signal.SIGINT})
 TICK_S: Final = 0.25  # how often a drain looks
@@ -84,7 +84,7 @@ class Supervisor:
         command = [
             str(self._settings.envoy),
             *("--config-path", str(configuration)),
-            *("--log-level", self._settings.log_level),
+            *("--log-level", ENVOY_LEVELS[self._settings.log_level]),
             "--disable-hot-restart",
         ]
         if self._settings.concurrency is not None:

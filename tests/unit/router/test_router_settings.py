@@ -79,3 +79,8 @@ def test_statistics_carry_the_parts_of_a_cluster_name() -> None:
         "revision": "r2",
         "protocol": "http",
     }
+
+
+def test_an_unknown_log_level_is_named_with_the_known_ones() -> None:
+    with pytest.raises(settings.SettingsError, match="debug, info, warning, error"):
+        settings.read({**ENVIRONMENT, "SLIPWAY_ROUTER_LOG_LEVEL": "loud"})
