@@ -49,24 +49,21 @@ class Clumping:
         """Take in attempts and bad ones of one half, then of the other, seen in this second."""
         if second != self._now:
             self._turn(second)
-        cell = self._cells[0]
-        cell[0] += halves[0]
-        cell[1] += halves[1]
-        cell[2] += halves[2]
-        cell[3] += halves[3]
+        _put(self._cells[0], halves)
 
     def _turn(self, second: int) -> None:
+        """Weigh the cells that end before this second, the shortest first."""
         is_changed = False
         for index, scale in enumerate(SCALES_S):
             if second // scale == self._now // scale:
                 break
-            n, x, m, y = cell = self._cells[index]
+            cell = self._cells[index]
             if index + 1 < len(SCALES_S):
-                wider = self._cells[index + 1]
-                self._cells[index + 1] = [a + b for a, b in zip(wider, cell, strict=True)]
+                _put(self._cells[index + 1], cell)
+            n, x, m, y = cell
             self._cells[index] = [0, 0, 0, 0]
             bad, size = x + y, n + m
-            if n and m and 0 < bad < size:
+            if bad and n and m and bad < size:
                 self._seen[index] += (x - n * bad / size) ** 2
                 self._expected[index] += n * m * bad * (size - bad) / (size * size * (size - 1))
                 is_changed = True
@@ -75,14 +72,10 @@ class Clumping:
             self._estimate()
 
     def _estimate(self) -> None:
-        prior = PRIOR_WEIGHT * self._start
-        self.phi = max(
-            1.0,
-            *[
-                (seen + prior) / (expected + PRIOR_WEIGHT)
-                for seen, expected in zip(self._seen, self._expected, strict=True)
-            ],
-        )
+        prior, phi = PRIOR_WEIGHT * self._start, 1.0
+        for seen, expected in zip(self._seen, self._expected, strict=True):
+            phi = max(phi, (seen + prior) / (expected + PRIOR_WEIGHT))
+        self.phi = phi
 
     def dump(self) -> list[float]:
         """Return what `load` needs; open blocks of up to a minute are not part of it."""
@@ -96,3 +89,10 @@ class Clumping:
         self._start = state[0]
         self._seen, self._expected = list(state[1 : 1 + size]), list(state[1 + size :])
         self._estimate()
+
+
+def _put(cell: list[int], more: Sequence[int]) -> None:
+    cell[0] += more[0]
+    cell[1] += more[1]
+    cell[2] += more[2]
+    cell[3] += more[3]

@@ -192,7 +192,8 @@ def _ended(pod: PodSeen, end: Terminated) -> PodFinding | None:
     if has_served or is_looping:
         message = f"pod {pod.name}: {said}"
         if pod.restarts:
-            message += f"; restarted {pod.restarts} times"
+            times = "once" if pod.restarts == 1 else f"{pod.restarts} times"
+            message += f"; restarted {times}"
         return PodFinding(pod.name, FindingKind.EVIDENCE, Reason.CONTAINER_FAILED, message)
     if pod.is_ready:
         return None
