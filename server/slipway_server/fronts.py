@@ -43,6 +43,7 @@ class HttpListener:
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # who the client is changes nothing here
             backlog=_BACKLOG,
             timeout_keep_alive=KEEP_ALIVE_S,
             # Its own last resort; `close` is bounded by the life cycle as well.

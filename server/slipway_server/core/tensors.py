@@ -160,10 +160,7 @@ def _out_of_range(header: Header) -> ServingError:
 
 
 def _narrowed(header: Header, array: Array, wanted: np.dtype[Any]) -> Array:
-    if wanted.kind == "f":
-        with np.errstate(over="ignore"):  # beyond the range means infinite, as in IEEE 754
-            return array.astype(wanted)
-    narrowed = array.astype(wanted)
+    narrowed = array.astype(wanted)  # of floats, what is beyond the range becomes infinite
     if wanted.kind in "iu" and array.size and not np.array_equal(narrowed, array):
         raise _out_of_range(header)
     return narrowed

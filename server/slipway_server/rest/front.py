@@ -25,20 +25,15 @@ class Front:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request."""
         stamps = self._stamps(scope)
-
-        async def stamped(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *stamps]
-            await send(message)
-
         target = parse_path(scope["path"])
         if target is None:
-            await self._api(scope, receive, stamped)
-        elif scope["method"] != "POST":
-            body = errors.body(f"Method Not Allowed: {scope['method']} {scope['path']}; use POST")
-            await asgi.answer(stamped, 405, body=body, headers=[(b"allow", b"POST")])
+            await self._api(scope, receive, _stamped(send, stamps))
+        elif scope["method"] == "POST":
+            await self._infer.handle(scope, receive, send, target=target, stamps=stamps)
         else:
-            await self._infer.handle(scope, receive, stamped, target=target)
+            body = errors.body(f"Method Not Allowed: {scope['method']} {scope['path']}; use POST")
+            headers = [(b"allow", b"POST"), *stamps]
+            await asgi.answer(send, 405, body=body, headers=headers)
 
     def _stamps(self, scope: Scope) -> list[Header]:
         stamps = [self._stamp]
@@ -48,3 +43,12 @@ class Front:
         if self._dataplane.is_draining:
             stamps.append(asgi.CLOSE)  # so that no idle connection is left to be cut
         return stamps
+
+
+def _stamped(send: Send, stamps: list[Header]) -> Send:
+    async def send_stamped(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            message["headers"] = [*message["headers"], *stamps]
+        await send(message)
+
+    return send_stamped

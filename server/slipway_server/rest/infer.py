@@ -58,8 +58,10 @@ class InferPath:
         self._attempts = attempts
         self._body_bytes_max = body_bytes_max
 
-    async def handle(self, scope: Scope, receive: Receive, send: Send, *, target: Target) -> None:
-        """Read, infer, answer; count the attempt whatever happens."""
+    async def handle(
+        self, scope: Scope, receive: Receive, send: Send, *, target: Target, stamps: list[Header]
+    ) -> None:
+        """Read, infer, answer with `stamps` as further headers; count it whatever happens."""
         headers = dict(scope["headers"])
         request_id = headers.get(b"x-request-id", b"").decode("latin-1")
         attempt = self._attempts.begin("rest", path=scope["path"], request_id=request_id)
@@ -67,7 +69,8 @@ class InferPath:
         try:
             outcome = await self._outcome(headers, receive, target)
             if outcome is not None:
-                await asgi.answer(send, outcome.status, body=outcome.body, headers=outcome.headers)
+                headers_out = (*outcome.headers, *stamps)
+                await asgi.answer(send, outcome.status, body=outcome.body, headers=headers_out)
                 status = outcome.status
         finally:
             attempt.end(status, str(status))

@@ -5,6 +5,8 @@ import json
 
 import pytest
 
+from tests.contract.server.conftest import until
+
 pytestmark = pytest.mark.contract
 
 X = {"name": "x", "datatype": "FP32", "shape": [1, 3], "data": [[1, -2.5, 3.25]]}
@@ -156,6 +158,7 @@ def test_the_access_log_begins_and_ends_each_attempt(start_server, models):
     server.call("/v2/models/model/infer", {"inputs": [X]}, x_request_id="q1")
     server.call("/v2/models/model/infer", {"inputs": []}, x_request_id="q2")
 
+    until(lambda: server.ledger.read_text().count("\n") == 4, what="both attempts are logged")
     lines = [json.loads(line) for line in server.ledger.read_text().splitlines()]
     assert [(line["event"], line["id"], line.get("status")) for line in lines] == [
         ("begin", "q1", None),

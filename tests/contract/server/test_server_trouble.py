@@ -101,8 +101,9 @@ def test_clients_that_leave_make_room_in_the_queue(server):
     until(lambda: gauge(server, "waiting_requests") == 0, what="the queue is empty again")
 
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    ends = [json.loads(line) for line in server.ledger.read_text().splitlines()]
-    assert [line["status"] for line in ends if line["event"] == "end"] == [499, 499, 1]
+    until(lambda: server.ledger.read_text().count('"end"') == 3, what="three ends are logged")
+    lines = [json.loads(line) for line in server.ledger.read_text().splitlines()]
+    assert [line["status"] for line in lines if line["event"] == "end"] == [499, 499, 1]
     hanging.close()
 
 
