@@ -24,6 +24,7 @@ class Phase(StrEnum):
     PAUSED = "Paused"  # a person must say go on
     ABORTING = "Aborting"  # weight 0 asked, not yet cleaned up
     ROLLED_BACK = "RolledBack"  # stable serves, the asked revision was rejected
+    STALLED = "Stalled"  # stable serves, what was asked for cannot even begin
     FAILED = "Failed"  # nothing serves and nothing will by itself
 
 

@@ -161,14 +161,18 @@ class RolloutState(ContractModel):
     step_started_at: Annotated[
         Timestamp | None, Field(description="When every router showed the step's weight.")
     ] = None
-    held_since: Annotated[
-        Timestamp | None, Field(description="Since when the step waits for enough samples.")
+    unready_since: Annotated[
+        Timestamp | None,
+        Field(description="Since when fewer candidate pods are ready than the weight needs."),
     ] = None
     abort: Annotated[Abort | None, Field(description="Set once the candidate is taken back.")] = (
         None
     )
     promote_asked: Annotated[
         bool, Field(description="A person asked to skip the remaining steps.")
+    ] = False
+    unproven: Annotated[
+        bool, Field(description="A step was left although a gate had not passed.")
     ] = False
     per_try_timeout_seconds: Annotated[
         float | None,
@@ -242,8 +246,8 @@ class ModelDeploymentStatus(ContractModel):
     phase: Annotated[
         Word | None,
         Field(
-            description="One word: Pending, Serving, RollingOut, Paused, Aborting, RolledBack or"
-            " Failed."
+            description="One word: Pending, Serving, RollingOut, Paused, Aborting, RolledBack, Stalled"
+            " or Failed."
         ),
     ] = None
     stable: Annotated[

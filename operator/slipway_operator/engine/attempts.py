@@ -2,13 +2,14 @@
 
 Failure means the same on REST and gRPC: 5xx, reset, timeout; grpc-status 2 UNKNOWN, 4
 DEADLINE_EXCEEDED, 13 INTERNAL, 14 UNAVAILABLE, 15 DATA_LOSS. Refused: 4xx; grpc-status 3
-INVALID_ARGUMENT, 5 NOT_FOUND, 12 UNIMPLEMENTED (a changed signature looks like this). Shed: 429, 503
-with Retry-After, grpc-status 8 RESOURCE_EXHAUSTED: the server protects itself, it is not broken.
+INVALID_ARGUMENT, 5 NOT_FOUND, 12 UNIMPLEMENTED (a changed signature looks like this). Shed: 429,
+503 with Retry-After, grpc-status 8 RESOURCE_EXHAUSTED: the server protects itself, it is not
+broken.
 """
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, Literal
+from typing import Final
 
 
 class AttemptClass(StrEnum):
@@ -23,8 +24,8 @@ class Attempt:
     """One record of an upstream attempt.
 
     `began_at_s` is Unix time. `duration_s` None: the attempt has only begun (its end comes in a
-    later record with the same `key`). `http_status` 0: no answer came (reset, connect failure, timeout).
-    `grpc_status` None: not gRPC, or no such header or trailer. `is_cut_by_client`: the client went
+    later record with the same `key`). `http_status` 0: no answer came (reset, connect
+    failure, timeout). `grpc_status` None: not gRPC, or no such header or trailer. `is_cut_by_client`: the client went
     away first; such an attempt says nothing about the pod. `request` is the client request's id,
     the same on all its attempts; empty if unknown.
     """

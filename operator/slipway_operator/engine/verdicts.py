@@ -32,8 +32,8 @@ class GuardView:
 
     `rollout` is the rollout's id; a view of another rollout counts as none. `is_shedding`: the
     candidate shed load in the last seconds more than stable did. `evidence` is the opaque text
-    that restores the guard after a restart (below 4 KiB). `stable_latency_s_p999` is None before the
-    first answer of stable.
+    that restores the guard after a restart (below 4 KiB). `stable_latency_s_p999` is None before
+    the first answer of stable.
     """
 
     rollout: str

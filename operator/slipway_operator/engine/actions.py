@@ -1,0 +1,84 @@
+"""Actions: what a decision asks the shell to do, as values."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+
+from slipway_api.model_deployment import Analysis
+from slipway_api.status import ModelDeploymentStatus
+from slipway_operator.engine.traffic import Traffic
+
+
+@dataclass(frozen=True, slots=True)
+class RecordRevision:
+    """Keep what the pods of a new revision are made from, before there is any."""
+
+    revision: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class EnsureWorkload:
+    """Let a revision have its Deployment with so many pods, its Service and disruption budget."""
+
+    revision: str
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveRevision:
+    """Delete a revision that is no longer kept, with everything that was made for it."""
+
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class PublishAddress:
+    """Send the clients of the deployment's own Service to these router addresses, at this port."""
+
+    port: int
+    addresses: tuple[str, ...]
+
+
+Action = RecordRevision | EnsureWorkload | RemoveRevision | PublishAddress
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Let the guard judge this rollout; None in a decision ends the judging."""
+
+    rollout: str
+    candidate: str
+    stable: str
+    analysis: Analysis
+    per_try_timeout_s: float | None
+    step_index: int
+    evidence: str | None
+    phi: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something to tell people as an Event; `identity` makes it unique within the deployment."""
+
+    type: Literal["Normal", "Warning"]
+    reason: str
+    action: str
+    message: str
+    identity: str
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Everything that follows from one look.
+
+    `traffic` None leaves the routers as they are. `wake_at` is when to look again if nothing
+    happens before, None: never.
+    """
+
+    status: ModelDeploymentStatus
+    actions: tuple[Action, ...]
+    traffic: Traffic | None
+    watch: Watch | None
+    notes: tuple[Note, ...]
+    wake_at: datetime | None

@@ -1,0 +1,198 @@
+"""The course of a deployment: the part of its status that decisions change, and the few ways to
+change it. Each function takes a course and gives a new one; none looks at the cluster.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final, Literal
+
+from slipway_api import status
+from slipway_api.conditions import Outcome, Reason
+from slipway_api.status import Abort, CommandResult, Draining, Rejected, Rollout, RolloutState
+from slipway_operator.engine.actions import Note
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """Why nothing goes on by itself."""
+
+    reason: Reason
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Course:
+    """Where a deployment stands and where it goes.
+
+    `asked` and `verified` are the candidate's weight in percent. `stall` and `waiting` are found
+    anew at each look.
+    """
+
+    stable: str | None
+    candidate: str | None
+    asked: int
+    verified: int
+    rollout: RolloutState | None
+    drain: tuple[Draining, ...]
+    rejected: tuple[Rejected, ...]
+    history: tuple[Rollout, ...]
+    command: CommandResult | None
+    phi: float | None
+    waiting: status.Waiting | None = None
+    stall: Stall | None = None
+    notes: tuple[Note, ...] = ()
+
+    @property
+    def is_aborting(self) -> bool:
+        return self.rollout is not None and self.rollout.abort is not None
+
+    def rejection(self, revision: str) -> Rejected | None:
+        """Look up why a revision was taken back."""
+        return next((entry for entry in self.rejected if entry.revision == revision), None)
+
+
+def of_status(seen: status.ModelDeploymentStatus) -> Course:
+    """Take up the course where the last decision left it."""
+    return Course(
+        stable=seen.stable,
+        candidate=seen.candidate,
+        asked=seen.weight.asked,
+        verified=seen.weight.verified,
+        rollout=seen.rollout,
+        drain=seen.drain,
+        rejected=seen.rejected,
+        history=seen.history,
+        command=seen.command,
+        phi=seen.phi,
+    )
+
+
+def with_rollout(course: Course, **changes: object) -> Course:
+    """Change fields of the running rollout."""
+    assert course.rollout is not None
+    return replace(course, rollout=course.rollout.model_copy(update=changes))
+
+
+NoteType = Literal["Normal", "Warning"]
+_ACTIONS: Final = {
+    "RolloutStarted": "StartRollout",
+    "WeightVerified": "SetWeight",
+}
+
+
+def tell(
+    course: Course, reason: str, message: str, *, key: str, type_: NoteType = "Normal"
+) -> Course:
+    """Add something to tell people; `key` makes it unique within the rollout."""
+    scope = course.rollout.id if course.rollout is not None else (course.stable or "")
+    note = Note(type_, reason, _ACTIONS.get(reason, "Decide"), message, f"{scope}/{reason}/{key}")
+    return replace(course, notes=(*course.notes, note))
+
+
+def wait(course: Course, reason: Reason, message: str, *, until: datetime | None = None) -> Course:
+    """Say what is waited for."""
+    text = status.clip(message, status.NOTE_LENGTH_MAX)
+    return replace(course, waiting=status.Waiting(reason=reason, message=text, until=until))
+
+
+def begin(course: Course, candidate: str, *, rollout: str, now: datetime) -> Course:
+    """Start to roll a candidate out."""
+    state = RolloutState(id=rollout, started_at=now, phi=course.phi)
+    drain = tuple(entry for entry in course.drain if entry.revision != candidate)
+    started = replace(course, candidate=candidate, asked=0, rollout=state, drain=drain)
+    message = f"candidate {candidate} is to replace stable {course.stable}"
+    return tell(started, "RolloutStarted", message, key="")
+
+
+def abort(course: Course, reason: Reason, message: str, *, now: datetime) -> Course:
+    """Decide to take the candidate back; the first cause stands."""
+    if course.is_aborting:
+        return course
+    text = status.clip(message, status.NOTE_LENGTH_MAX)
+    aborted = with_rollout(course, abort=Abort(reason=reason, message=text, at=now), paused=False)
+    type_: NoteType = "Normal" if reason is Reason.SUPERSEDED else "Warning"
+    said = f"candidate {course.candidate} at {course.asked} %: {message}"
+    return tell(aborted, reason, said, key="abort", type_=type_)
+
+
+def finish_abort(course: Course, *, is_drained_first: bool, now: datetime) -> Course:
+    """End an aborted rollout: the candidate has no traffic any more."""
+    assert course.rollout is not None
+    assert course.rollout.abort is not None
+    assert course.candidate is not None
+    cause = course.rollout.abort
+    is_superseded = cause.reason == Reason.SUPERSEDED
+    outcome = Outcome.SUPERSEDED if is_superseded else Outcome.ABORTED
+    entry = _history(course, outcome, cause.reason, cause.message, now=now)
+    rejected = course.rejected
+    if not is_superseded:
+        refusal = Rejected(
+            revision=course.candidate, reason=cause.reason, message=cause.message, at=cause.at
+        )
+        others = tuple(r for r in rejected if r.revision != course.candidate)
+        rejected = (refusal, *others)[: status.REJECTED_COUNT_MAX]
+    drain = _drain(course, course.candidate, now) if is_drained_first else course.drain
+    told = tell(
+        course,
+        "RolledBack" if not is_superseded else Reason.SUPERSEDED,
+        f"{course.candidate} gets no traffic any more, stable {course.stable} serves everything",
+        key="end",
+    )
+    return replace(
+        told,
+        candidate=None,
+        asked=0,
+        verified=0,
+        rollout=None,
+        drain=drain,
+        rejected=rejected,
+        history=(entry, *course.history)[: status.HISTORY_COUNT_MAX],
+        phi=course.rollout.phi or course.phi,
+    )
+
+
+def finish_promotion(course: Course, *, now: datetime) -> Course:
+    """Make the candidate stable: every router was seen to send it everything."""
+    assert course.rollout is not None
+    assert course.candidate is not None
+    entry = _history(course, Outcome.PROMOTED, Reason.SERVING, "", now=now)
+    told = tell(
+        course,
+        "Promoted",
+        f"{course.candidate} serves everything" + (", unproven" if entry.unproven else ""),
+        key="end",
+    )
+    drain = _drain(course, course.stable, now) if course.stable else course.drain
+    return replace(
+        told,
+        stable=course.candidate,
+        candidate=None,
+        asked=0,
+        verified=0,
+        rollout=None,
+        drain=drain,
+        history=(entry, *course.history)[: status.HISTORY_COUNT_MAX],
+        phi=course.rollout.phi or course.phi,
+    )
+
+
+def _history(
+    course: Course, outcome: Outcome, reason: str, message: str, *, now: datetime
+) -> Rollout:
+    assert course.rollout is not None
+    assert course.candidate is not None
+    return Rollout(
+        revision=course.candidate,
+        previous=course.stable,
+        outcome=outcome,
+        reason=reason,
+        message=message,
+        started_at=course.rollout.started_at,
+        ended_at=now,
+        unproven=course.rollout.unproven,
+    )
+
+
+def _drain(course: Course, revision: str, now: datetime) -> tuple[Draining, ...]:
+    others = tuple(entry for entry in course.drain if entry.revision != revision)
+    return (*others, Draining(revision=revision, since=now))[-status.DRAIN_COUNT_MAX :]

@@ -1,0 +1,351 @@
+"""The one entry point: from what was seen to everything that follows. Total and deterministic.
+
+Reading order: `aims` (what is wanted), `rollout` (how far the candidate may go), `standing` (what
+it is called), and here what all that asks of routers, pods and status.
+"""
+
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from slipway_api import names, status
+from slipway_api.base import duration_s
+from slipway_api.conditions import Phase, Reason
+from slipway_operator.engine import actions, aims, course, plan, podevents, rollout, standing
+from slipway_operator.engine.actions import Action, Decision
+from slipway_operator.engine.course import Course, Stall
+from slipway_operator.engine.facts import Observation, Workload
+from slipway_operator.engine.podevents import FindingKind
+from slipway_operator.engine.traffic import Backend, Traffic
+
+DRAIN_S: Final = 10.0  # without new requests before pods are told to end; they then drain again
+REVISIONS_KEPT: Final = 10  # as revisionHistoryLimit of a Deployment
+LOOK_AGAIN_S: Final = 5.0  # while pods start: deadlines of images and starts have no event
+
+
+def decide(seen: Observation, now: datetime) -> Decision:
+    """Decide. `now` is aware, UTC."""
+    before = course.of_status(seen.deployment.status)
+    obeyed = aims.obey(before, seen, now)
+    aimed = aims.aim(obeyed, seen, now)
+    first = _serve_first(aimed, seen, now)
+    ahead = rollout.advance(first, seen, now)
+    if ahead.candidate is None and aimed.candidate is not None:
+        ahead = aims.aim(ahead, seen, now)  # what follows the end of a rollout
+    drained = _end_drains(ahead, seen, now)
+    seen_weight = _with_verified(drained, seen)
+    return _decision(seen_weight, seen, now)
+
+
+def _serve_first(now_course: Course, seen: Observation, now: datetime) -> Course:
+    """The first revision becomes stable as soon as one pod and every router are ready."""
+    if now_course.stable is not None or now_course.candidate is None:
+        return now_course
+    workload = seen.workload(now_course.candidate)
+    applied = seen.routing.applied
+    is_shown = (
+        seen.routing.is_verified
+        and applied is not None
+        and applied.stable is not None
+        and applied.stable.revision == now_course.candidate
+    )
+    if workload is not None and workload.endpoints and is_shown:
+        return replace(now_course, stable=now_course.candidate, candidate=None)
+    found = podevents.worst(podevents.findings(workload.pods if workload else (), now.timestamp()))
+    if found is not None and found.kind is FindingKind.EVIDENCE:
+        message = f"{found.message}; nothing served before: correct the specification"
+        return replace(now_course, stall=Stall(found.reason, message))
+    if workload is None or not workload.endpoints:
+        message = found.message if found else "no pod yet"
+        reason = found.reason if found else Reason.WAITING_FOR_PODS
+        return course.wait(now_course, reason, message)
+    count = seen.routing.router_count
+    message = f"{count} routers are asked to serve {now_course.candidate}"
+    return course.wait(now_course, Reason.WAITING_FOR_ROUTERS, message)
+
+
+def _end_drains(now_course: Course, seen: Observation, now: datetime) -> Course:
+    """Forget revisions that have been without new requests for long enough."""
+    ends = timedelta(seconds=DRAIN_S)
+    kept = tuple(
+        entry
+        for entry in now_course.drain
+        if now - entry.since < ends and seen.workload(entry.revision) is not None
+    )
+    return replace(now_course, drain=kept)
+
+
+def _with_verified(now_course: Course, seen: Observation) -> Course:
+    """Take over the weight that every router was seen to give."""
+    applied = seen.routing.applied
+    if now_course.candidate is None or now_course.stable is None:
+        return replace(now_course, verified=0)
+    if not seen.routing.is_verified or applied is None or applied.candidate is None:
+        return now_course
+    if applied.candidate.revision != now_course.candidate:
+        return now_course
+    return replace(now_course, verified=applied.weight_percent)
+
+
+def _decision(now_course: Course, seen: Observation, now: datetime) -> Decision:
+    stand = standing.stand(now_course, seen)
+    return Decision(
+        status=_status(now_course, seen, stand, now=now),
+        actions=(
+            *_revisions(now_course, seen),
+            *_publication(now_course, seen, now),
+        ),
+        traffic=_traffic(now_course, seen),
+        watch=_watch(now_course, seen),
+        notes=(*now_course.notes, *_phase_note(now_course, seen, stand)),
+        wake_at=_wake_at(now_course, seen, now),
+    )
+
+
+def _traffic(now_course: Course, seen: Observation) -> Traffic | None:
+    """Work out what every router should do; None while there is nothing it could do."""
+    port = seen.routing.port
+    stable = _backend(seen.workload(now_course.stable or now_course.candidate))
+    if port is None or (stable is None and now_course.stable is None):
+        return None
+    candidate = _backend(seen.workload(now_course.candidate)) if now_course.rollout else None
+    memory = now_course.rollout
+    policy = seen.deployment.spec.traffic
+    drain = (_backend(seen.workload(entry.revision)) for entry in now_course.drain)
+    return Traffic(
+        namespace=seen.deployment.metadata.namespace,
+        name=seen.deployment.metadata.name,
+        port=port,
+        stable=stable,
+        candidate=candidate,
+        weight_percent=now_course.asked if candidate is not None else 0,
+        drain=tuple(backend for backend in drain if backend is not None),
+        timeout_s=duration_s(policy.timeout),
+        per_try_timeout_s=memory.per_try_timeout_seconds if memory else None,
+        retry=policy.retry,
+        salt=memory.id if memory else "",
+        is_logged=memory is not None,
+    )
+
+
+def _backend(workload: Workload | None) -> Backend | None:
+    if workload is None:
+        return None
+    return Backend(
+        revision=workload.revision,
+        endpoints=workload.endpoints,
+        cluster_ip=workload.cluster_ip,
+        http_port=names.PORT_HTTP,
+        grpc_port=names.PORT_GRPC,
+    )
+
+
+def _revisions(now_course: Course, seen: Observation) -> tuple[Action, ...]:
+    """Work out pods: what is to be there, with how many, and what is no longer kept."""
+    wanted: list[Action] = []
+    active = [name for name in (now_course.stable, now_course.candidate) if name is not None]
+    known = {record.revision: record.number for record in seen.records}
+    for revision in active:
+        if revision not in known:
+            number = 1 + max(known.values(), default=0)
+            known[revision] = number
+            wanted.append(actions.RecordRevision(revision, number))
+    for revision in active:
+        replicas = _replicas(now_course, seen, revision)
+        workload = seen.workload(revision)
+        if workload is None or workload.replicas != replicas or workload.cluster_ip is None:
+            wanted.append(actions.EnsureWorkload(revision, replicas))
+    draining = {entry.revision for entry in now_course.drain}
+    for workload in seen.workloads:
+        is_idle = workload.revision not in draining and workload.revision not in active
+        if is_idle and workload.replicas:
+            wanted.append(actions.EnsureWorkload(workload.revision, 0))
+    old = sorted(
+        (r for r in seen.records if r.revision not in draining and r.revision not in active),
+        key=lambda record: record.number,
+    )
+    surplus = old[: max(0, len(old) - REVISIONS_KEPT)]
+    return (*wanted, *(actions.RemoveRevision(record.revision) for record in surplus))
+
+
+def _replicas(now_course: Course, seen: Observation, revision: str) -> int:
+    """Tell how many pods a revision in service needs; the candidate grows ahead of its weight."""
+    replicas = seen.deployment.spec.compute.replicas
+    if now_course.rollout is None or revision == now_course.stable:
+        return replicas
+    workload = seen.workload(revision)
+    current = (workload.replicas or 0) if workload else 0
+    if now_course.is_aborting:
+        return current
+    steps = plan.compile_strategy(seen.deployment.spec.strategy)
+    target = steps.weight_percent(now_course.rollout.step_index)
+    if now_course.rollout.promote_asked:
+        target = 100
+    return max(plan.pods_for(target, replicas), min(current, replicas))
+
+
+def _publication(now_course: Course, seen: Observation, now: datetime) -> tuple[Action, ...]:
+    """Send clients to the routers that are known to serve them, and never to none."""
+    routing = seen.routing
+    if routing.port is None or routing.applied is None or routing.applied.stable is None:
+        return ()
+    if not routing.published and not routing.is_verified:
+        return ()
+    memory = now_course.rollout
+    is_late = (
+        memory is not None
+        and memory.abort is not None
+        and now - memory.abort.at >= timedelta(seconds=rollout.CONFIRM_S)
+    )
+    addresses = tuple(
+        sorted(
+            address
+            for name, address in routing.routers
+            if name not in routing.unconfirmed or (address in routing.published and not is_late)
+        )
+    )
+    if not addresses or addresses == routing.published:
+        return ()
+    return (actions.PublishAddress(routing.port, addresses),)
+
+
+def _watch(now_course: Course, seen: Observation) -> actions.Watch | None:
+    memory = now_course.rollout
+    if memory is None or now_course.stable is None or now_course.candidate is None:
+        return None
+    timeout_s = duration_s(seen.deployment.spec.traffic.timeout)
+    return actions.Watch(
+        rollout=memory.id,
+        candidate=now_course.candidate,
+        stable=now_course.stable,
+        analysis=seen.deployment.spec.analysis,
+        per_try_timeout_s=memory.per_try_timeout_seconds or timeout_s,
+        step_index=memory.step_index,
+        evidence=memory.evidence or None,
+        phi=memory.phi,
+    )
+
+
+def _status(
+    now_course: Course, seen: Observation, stand: standing.Standing, *, now: datetime
+) -> status.ModelDeploymentStatus:
+    metadata = seen.deployment.metadata
+    guard = seen.guard
+    memory = now_course.rollout
+    if guard is not None and memory is not None and guard.rollout == memory.id:
+        memory = memory.model_copy(update={"evidence": guard.evidence})
+    return status.ModelDeploymentStatus(
+        observed_generation=metadata.generation,
+        phase=stand.phase,
+        stable=now_course.stable,
+        candidate=now_course.candidate,
+        weight=status.Weight(asked=now_course.asked, verified=now_course.verified),
+        step=_step(now_course, seen),
+        waiting=now_course.waiting,
+        address=_address(seen),
+        replicas=_pods(now_course, seen),
+        verdicts=_verdicts(now_course, seen),
+        rollout=memory,
+        drain=now_course.drain,
+        rejected=now_course.rejected,
+        history=now_course.history,
+        command=now_course.command,
+        phi=now_course.phi,
+        conditions=standing.conditions(stand, seen, now),
+    )
+
+
+def _step(now_course: Course, seen: Observation) -> status.Step | None:
+    memory = now_course.rollout
+    if memory is None:
+        return None
+    steps = plan.compile_strategy(seen.deployment.spec.strategy)
+    index = min(memory.step_index, len(steps.steps))
+    ends = None
+    if memory.step_started_at is not None and index < len(steps.steps):
+        ends = memory.step_started_at + timedelta(seconds=steps.steps[index].hold_s)
+    return status.Step(
+        index=min(index + 1, len(steps.steps)),
+        count=len(steps.steps),
+        weight=100 if memory.promote_asked else steps.weight_percent(index),
+        started_at=memory.step_started_at,
+        ends_at=ends,
+    )
+
+
+def _address(seen: Observation) -> status.Address | None:
+    metadata, port = seen.deployment.metadata, seen.routing.port
+    if port is None or not seen.routing.published:
+        return None
+    host = f"{metadata.name}.{metadata.namespace}"
+    return status.Address(
+        url=f"http://{host}", grpc=f"{host}:{names.SERVICE_PORT}", router_port=port
+    )
+
+
+def _pods(now_course: Course, seen: Observation) -> status.Replicas:
+    stable, candidate = seen.workload(now_course.stable), seen.workload(now_course.candidate)
+    return status.Replicas(
+        stable=(stable.replicas or 0) if stable else 0,
+        stable_ready=len(stable.endpoints) if stable else 0,
+        candidate=(candidate.replicas or 0) if candidate else 0,
+        candidate_ready=len(candidate.endpoints) if candidate else 0,
+    )
+
+
+def _verdicts(now_course: Course, seen: Observation) -> tuple[status.VerdictStatus, ...]:
+    """Show the gates of the running rollout; after its end the last ones stay to be read."""
+    if now_course.rollout is None:
+        return seen.deployment.status.verdicts
+    if seen.guard is None or seen.guard.rollout != now_course.rollout.id:
+        return ()
+    return tuple(
+        status.VerdictStatus(
+            gate=verdict.gate,
+            verdict=verdict.state,
+            message=status.clip(verdict.message, status.NOTE_LENGTH_MAX),
+            candidate=status.Sample(count=verdict.candidate_count, bad=verdict.candidate_bad_count),
+            stable=status.Sample(count=verdict.stable_count, bad=verdict.stable_bad_count),
+            have=verdict.have,
+            need=verdict.need,
+        )
+        for verdict in seen.guard.verdicts[: status.VERDICT_COUNT_MAX]
+    )
+
+
+def _phase_note(
+    now_course: Course, seen: Observation, stand: standing.Standing
+) -> tuple[actions.Note, ...]:
+    """Tell phases that no step of a rollout tells: serving for the first time, failed, stalled."""
+    if seen.deployment.status.phase == stand.phase:
+        return ()
+    generation = seen.deployment.metadata.generation
+    key = f"{generation}/{stand.phase}/{now_course.stable}"
+    match stand.phase:
+        case Phase.FAILED | Phase.STALLED:
+            return (actions.Note("Warning", stand.reason, "Decide", stand.message, key),)
+        case Phase.SERVING | Phase.PAUSED:
+            return (actions.Note("Normal", stand.phase, "Decide", stand.message, key),)
+        case _:
+            return ()
+
+
+def _wake_at(now_course: Course, seen: Observation, now: datetime) -> datetime | None:
+    """Tell when time alone changes something."""
+    times = [entry.since + timedelta(seconds=DRAIN_S) for entry in now_course.drain]
+    if now_course.waiting is not None and now_course.waiting.until is not None:
+        times.append(now_course.waiting.until)
+    memory = now_course.rollout
+    if memory is not None and memory.abort is not None:
+        times.append(memory.abort.at + timedelta(seconds=rollout.CONFIRM_S))
+    if memory is not None and memory.unready_since is not None:
+        times.append(memory.unready_since + timedelta(seconds=rollout.READINESS_LOST_S))
+    active = (now_course.stable, now_course.candidate)
+    is_starting = any(
+        workload.replicas and len(workload.endpoints) < workload.replicas
+        for workload in map(seen.workload, active)
+        if workload is not None
+    )
+    if is_starting or now_course.stall is not None or now_course.waiting is not None:
+        times.append(now + timedelta(seconds=LOOK_AGAIN_S))
+    return min(times) if times else None

@@ -1,0 +1,80 @@
+"""What the shell saw, in one frozen value; absence is None, never an exception."""
+
+from dataclasses import dataclass
+
+from slipway_api.compute_pool import ComputePool
+from slipway_api.model_deployment import ModelDeployment
+from slipway_operator.engine.podevents import PodSeen
+from slipway_operator.engine.traffic import Traffic
+from slipway_operator.engine.verdicts import GuardView
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """The pods of one revision.
+
+    `replicas` is what its Deployment asks for (None: there is no Deployment yet). `endpoints` are
+    the addresses of pods that are ready and not on their way out, sorted. `cluster_ip` is that of
+    its Service, None if it has none yet.
+    """
+
+    revision: str
+    replicas: int | None
+    endpoints: tuple[str, ...]
+    cluster_ip: str | None
+    pods: tuple[PodSeen, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A kept revision: what its pods are made from stands in a ControllerRevision."""
+
+    revision: str
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class Routing:
+    """What routers were asked for since this process started, and what they are seen to do.
+
+    `applied` is None before the first push. `is_verified`: every ready router has accepted it and
+    shows it on fresh connections. `unconfirmed` are the ready routers of which that is not known,
+    `router_count` how many are ready. `published` are the addresses that clients are sent to.
+    """
+
+    port: int | None
+    applied: Traffic | None
+    is_verified: bool
+    unconfirmed: tuple[str, ...]
+    routers: tuple[tuple[str, str], ...]  # (name, address) of every ready router pod, sorted
+    published: tuple[str, ...]
+
+    @property
+    def router_count(self) -> int:
+        return len(self.routers)
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One look at everything about one ModelDeployment.
+
+    `conflicts` are objects of names that we want which are not ours, as "Service ml/churn".
+    `pool` is None if there is no ComputePool of that name. `guard` is None if nothing is judged.
+    """
+
+    deployment: ModelDeployment
+    pool: ComputePool | None
+    records: tuple[Record, ...]
+    workloads: tuple[Workload, ...]
+    conflicts: tuple[str, ...]
+    routing: Routing
+    guard: GuardView | None
+
+    def workload(self, revision: str | None) -> Workload | None:
+        """Look up the pods of a revision."""
+        return next((w for w in self.workloads if w.revision == revision), None)
+
+    def endpoint_count(self, revision: str | None) -> int:
+        """Count the pods of a revision that answer."""
+        workload = self.workload(revision)
+        return len(workload.endpoints) if workload else 0

@@ -1,0 +1,79 @@
+"""Plans: what a strategy compiles to. One step language, one engine that runs it."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+
+from slipway_api.base import duration_s
+from slipway_api.model_deployment import ModelDeploymentSpec, Strategy
+
+
+@dataclass(frozen=True, slots=True)
+class PlanStep:
+    """Give the candidate `weight_percent`, hold it for `hold_s`, then ask a person if `pause`."""
+
+    weight_percent: int
+    hold_s: float
+    pause: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Steps in order; after the last one the candidate gets everything and becomes stable."""
+
+    steps: tuple[PlanStep, ...]
+
+    def weight_percent(self, index: int) -> int:
+        """Tell the weight of a step, 100 after the last.
+
+        >>> plan = Plan((PlanStep(5, 60.0, False),))
+        >>> plan.weight_percent(0), plan.weight_percent(1)
+        (5, 100)
+        """
+        return self.steps[index].weight_percent if index < len(self.steps) else 100
+
+
+def compile_strategy(strategy: Strategy) -> Plan:
+    """Turn a strategy into a plan."""
+    return Plan(
+        tuple(
+            PlanStep(step.weight, duration_s(step.hold), step.pause)
+            for step in strategy.canary.steps
+        )
+    )
+
+
+def pods_for(weight_percent: int, replicas: int) -> int:
+    """Tell how many candidate pods a weight needs: ceil(weight x replicas), at least one.
+
+    >>> [pods_for(weight, 10) for weight in (1, 5, 10, 11, 50, 100)]
+    [1, 1, 1, 2, 5, 10]
+    >>> pods_for(1, 1)
+    1
+    """
+    return max(1, -(-weight_percent * replicas // 100))
+
+
+def weight_for(pods: int, replicas: int) -> int:
+    """Tell the largest weight that so many candidate pods carry, in percent.
+
+    >>> [weight_for(pods, 3) for pods in (0, 1, 2, 3, 4)]
+    [0, 33, 66, 100, 100]
+    """
+    return min(100, 100 * pods // replicas)
+
+
+def revision_name(name: str, spec: ModelDeploymentSpec) -> str:
+    """Name the revision that a specification asks for.
+
+    The hash covers what the user wrote that changes pods, and nothing else: a change of replicas,
+    strategy, analysis or traffic makes no new revision, nor does a change of pool, chart or
+    operator.
+    """
+    identity = {
+        "model": spec.model.model_dump(mode="json", exclude_none=True),
+        "runtime": spec.runtime.model_dump(mode="json", exclude_none=True),
+        "compute": spec.compute.model_dump(mode="json", exclude_none=True, exclude={"replicas"}),
+    }
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+    return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"

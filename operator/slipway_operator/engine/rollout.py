@@ -1,0 +1,292 @@
+"""The one engine that runs every plan: from the candidate's first pod to everything or nothing.
+
+Up: pods ready, then weight, then seen at every router, then the step's clock starts. Down: weight
+0 and nothing before it. A weight grows only along the plan, and a step is left only when every gate
+passed, a person said so, or `analysis.insufficient` allows it.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from slipway_api.base import duration_s
+from slipway_api.conditions import Reason, VerdictState
+from slipway_operator.engine import course, plan, podevents
+from slipway_operator.engine.course import Course, Stall
+from slipway_operator.engine.facts import Observation
+from slipway_operator.engine.plan import Plan
+from slipway_operator.engine.podevents import FindingKind, PodFinding
+from slipway_operator.engine.verdicts import GuardView, Verdict
+
+CONFIRM_S: Final = 2.0  # a router that has not shown weight 0 by then loses its clients
+READINESS_LOST_S: Final = 3.0  # DESIGN: shorter gaps are a pod's own business
+PER_TRY_TIMEOUT_S_MIN: Final = 1.0
+PER_TRY_FACTOR: Final = 3.0  # of stable's p99.9
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look says about the candidate, worked out once."""
+
+    seen: Observation
+    plan: Plan
+    now: datetime
+    replicas: int
+    ready_count: int
+    finding: PodFinding | None
+    guard: GuardView | None
+
+    def is_shown(self, candidate: str, weight_percent: int) -> bool:
+        """Tell whether every router was seen to give the candidate this weight."""
+        applied = self.seen.routing.applied
+        return (
+            self.seen.routing.is_verified
+            and applied is not None
+            and applied.weight_percent == weight_percent
+            and applied.candidate is not None
+            and applied.candidate.revision == candidate
+        )
+
+
+def advance(now_course: Course, seen: Observation, now: datetime) -> Course:
+    """Bring the running rollout as far as this look allows."""
+    if now_course.rollout is None or now_course.candidate is None:
+        return now_course
+    look = _look(now_course, seen, now)
+    judged = _judge(now_course, look)
+    if judged.is_aborting:
+        return _take_back(judged, look)
+    assert judged.rollout is not None
+    stepped = _step(_grow(judged, look), look)
+    if stepped.rollout is None or stepped.rollout.step_index == judged.rollout.step_index:
+        return stepped
+    return _step(_grow(stepped, look), look)  # ask for the next weight in the same breath
+
+
+def _look(now_course: Course, seen: Observation, now: datetime) -> Look:
+    assert now_course.rollout is not None
+    workload = seen.workload(now_course.candidate)
+    found = podevents.findings(
+        workload.pods if workload else (),
+        now.timestamp(),
+        since_s=now_course.rollout.started_at.timestamp() - 1.0,  # pod times have whole seconds
+    )
+    guard = seen.guard if seen.guard and seen.guard.rollout == now_course.rollout.id else None
+    return Look(
+        seen=seen,
+        plan=plan.compile_strategy(seen.deployment.spec.strategy),
+        now=now,
+        replicas=seen.deployment.spec.compute.replicas,
+        ready_count=seen.endpoint_count(now_course.candidate),
+        finding=podevents.worst(found),
+        guard=guard,
+    )
+
+
+def _judge(now_course: Course, look: Look) -> Course:
+    """Abort on anything that speaks against the candidate."""
+    if now_course.is_aborting:
+        return now_course
+    failed = look.guard.failed if look.guard else None
+    if failed is not None:
+        return course.abort(now_course, failed.reason, failed.message, now=look.now)
+    if look.finding is not None and look.finding.kind is FindingKind.EVIDENCE:
+        return course.abort(now_course, look.finding.reason, look.finding.message, now=look.now)
+    return _judge_readiness(now_course, look)
+
+
+def _judge_readiness(now_course: Course, look: Look) -> Course:
+    """Readiness lost for 3 s below what the weight needs counts, if stable keeps its own."""
+    assert now_course.rollout is not None
+    rollout = now_course.rollout
+    needed = plan.pods_for(_target(now_course, look), look.replicas)
+    is_stable_whole = look.seen.endpoint_count(now_course.stable) >= look.replicas
+    has_served = rollout.step_started_at is not None or rollout.step_index > 0
+    is_lost = (
+        has_served
+        and look.ready_count < needed
+        and is_stable_whole
+        and look.finding is not None
+        and look.finding.reason is Reason.READINESS_LOST
+    )
+    if not is_lost:
+        if rollout.unready_since is None:
+            return now_course
+        return course.with_rollout(now_course, unready_since=None)
+    since = rollout.unready_since or look.now
+    if look.now - since >= timedelta(seconds=READINESS_LOST_S):
+        message = (
+            f"{look.ready_count} of {needed} needed candidate pods have been ready for"
+            f" {READINESS_LOST_S:.0f} s while all {look.replicas} of stable are"
+        )
+        return course.abort(now_course, Reason.READINESS_LOST, message, now=look.now)
+    return course.with_rollout(now_course, unready_since=since)
+
+
+def _take_back(now_course: Course, look: Look) -> Course:
+    """Weight 0, unless stable cannot serve and the candidate can."""
+    assert now_course.rollout is not None
+    assert now_course.rollout.abort is not None
+    cause = now_course.rollout.abort
+    if now_course.asked and look.ready_count and not look.seen.endpoint_count(now_course.stable):
+        message = (
+            f"stable {now_course.stable} has no pod that answers, so candidate"
+            f" {now_course.candidate} keeps its {now_course.asked} %; the rest is tried on both."
+            f" It is taken back the moment stable has one. Cause: {cause.message}"
+        )
+        return replace(now_course, stall=Stall(Reason.NO_WAY_BACK, message))
+    lowered = replace(now_course, asked=0)
+    assert now_course.candidate is not None
+    if look.is_shown(now_course.candidate, 0):
+        return course.finish_abort(lowered, is_drained_first=True, now=look.now)
+    deadline = cause.at + timedelta(seconds=CONFIRM_S)
+    if look.now >= deadline:
+        return course.finish_abort(lowered, is_drained_first=False, now=look.now)
+    message = f"weight 0 is asked of {look.seen.routing.router_count} routers"
+    return course.wait(lowered, Reason.WAITING_FOR_ROUTERS, message, until=deadline)
+
+
+def _target(now_course: Course, look: Look) -> int:
+    """Tell the weight that the plan wants now."""
+    assert now_course.rollout is not None
+    if now_course.rollout.promote_asked:
+        return 100
+    return look.plan.weight_percent(now_course.rollout.step_index)
+
+
+def _grow(now_course: Course, look: Look) -> Course:
+    """Ask for the weight of the step, as far as ready pods carry it."""
+    assert now_course.rollout is not None
+    target = _target(now_course, look)
+    needed = plan.pods_for(target, look.replicas)
+    if look.ready_count >= needed:
+        if now_course.asked == target or now_course.rollout.paused:
+            return now_course
+        return replace(_with_try_timeout(now_course, look), asked=target)
+    carried = min(now_course.asked, target, plan.weight_for(look.ready_count, look.replicas))
+    lowered = replace(now_course, asked=carried)
+    if carried < now_course.asked or lowered.rollout is None or lowered.rollout.step_started_at:
+        lowered = course.with_rollout(lowered, step_started_at=None)
+    return lowered
+
+
+def _with_try_timeout(now_course: Course, look: Look) -> Course:
+    """Fix the limit of one attempt, once, before the candidate gets its first request.
+
+    A candidate that hangs must cost its clients little; an attempt of stable must never be cut.
+    None as long as stable was not seen to answer.
+    """
+    assert now_course.rollout is not None
+    slowest_s = look.guard.stable_latency_s_p999 if look.guard else None
+    if now_course.rollout.per_try_timeout_seconds is not None or slowest_s is None:
+        return now_course
+    limit_s = max(PER_TRY_TIMEOUT_S_MIN, PER_TRY_FACTOR * slowest_s)
+    return course.with_rollout(now_course, per_try_timeout_seconds=round(limit_s, 3))
+
+
+def _step(now_course: Course, look: Look) -> Course:
+    """Run the clock of the step, and leave it when everything it asks for is given."""
+    assert now_course.rollout is not None
+    assert now_course.candidate is not None
+    target = _target(now_course, look)
+    if now_course.asked < target:
+        return _wait_for_pods(now_course, look, target)
+    if not look.is_shown(now_course.candidate, target):
+        message = f"weight {target} % is asked of {look.seen.routing.router_count} routers"
+        if look.seen.routing.router_count == 0:
+            message = "no router is ready (kubectl get pods in the operator's namespace)"
+        return course.wait(now_course, Reason.WAITING_FOR_ROUTERS, message)
+    rollout = now_course.rollout
+    if rollout.promote_asked or rollout.step_index >= len(look.plan.steps):
+        return course.finish_promotion(_proven(now_course, look), now=look.now)
+    started = rollout.step_started_at
+    if started is None:
+        started = look.now
+        now_course = course.with_rollout(now_course, step_started_at=started)
+        message = f"candidate {now_course.candidate} gets {target} % at every router"
+        key = f"{rollout.step_index}"
+        now_course = course.tell(now_course, "WeightVerified", message, key=key)
+    return _leave_step(now_course, look, started)
+
+
+def _wait_for_pods(now_course: Course, look: Look, target: int) -> Course:
+    needed = plan.pods_for(target, look.replicas)
+    message = f"weight {target} % needs {needed} ready candidate pods, {look.ready_count} are"
+    reason = Reason.WAITING_FOR_PODS
+    if look.finding is not None and look.finding.kind is not FindingKind.NONE:
+        message, reason = f"{message}: {look.finding.message}", look.finding.reason
+    return course.wait(now_course, reason, message)
+
+
+def _leave_step(now_course: Course, look: Look, started: datetime) -> Course:
+    """Go to the next step, or say what is still missing."""
+    assert now_course.rollout is not None
+    rollout = now_course.rollout
+    step = look.plan.steps[rollout.step_index]
+    if rollout.paused:
+        return course.wait(now_course, Reason.PAUSED, "a person paused; resume, promote or abort")
+    ends = started + timedelta(seconds=step.hold_s)
+    if look.now < ends:
+        message = f"step {rollout.step_index + 1} of {len(look.plan.steps)} holds"
+        return course.wait(now_course, Reason.HOLDING, message, until=ends)
+    held = _held_by_verdicts(now_course, look, started)
+    if held is not None:
+        return held
+    if step.pause and rollout.pause_step != rollout.step_index:
+        message = f"step {rollout.step_index + 1} asks a person: resume, promote or abort"
+        return course.wait(now_course, Reason.PAUSED, message)
+    proven = _proven(now_course, look)
+    return course.with_rollout(proven, step_index=rollout.step_index + 1, step_started_at=None)
+
+
+def _held_by_verdicts(now_course: Course, look: Look, started: datetime) -> Course | None:
+    """Say which gate or disturbance holds the step; None if none does."""
+    if look.finding is not None and look.finding.kind is FindingKind.DISTURBANCE:
+        return course.wait(now_course, Reason.PODS_DISTURBED, look.finding.message)
+    if look.guard is None:
+        message = "measurement has just begun"
+        return course.wait(now_course, Reason.MEASUREMENT_UNAVAILABLE, message)
+    if look.guard.is_shedding:
+        message = "the candidate sheds load (429, 503 with Retry-After, RESOURCE_EXHAUSTED)"
+        return course.wait(now_course, Reason.SHEDDING, message)
+    missing = _first(look.guard, VerdictState.UNAVAILABLE)
+    if missing is not None:
+        message = f"{missing.gate}: {missing.message}"
+        return course.wait(now_course, Reason.MEASUREMENT_UNAVAILABLE, message)
+    scarce = _first(look.guard, VerdictState.INSUFFICIENT)
+    return None if scarce is None else _held_by_scarcity(now_course, look, (scarce, started))
+
+
+def _held_by_scarcity(
+    now_course: Course, look: Look, scarcity: tuple[Verdict, datetime]
+) -> Course | None:
+    """Apply `analysis.insufficient`; None lets the rollout go on unproven."""
+    scarce, started = scarcity
+    assert now_course.rollout is not None
+    insufficient = look.seen.deployment.spec.analysis.insufficient
+    ends = started + timedelta(seconds=duration_s(insufficient.after))
+    message = f"{scarce.gate}: {scarce.message}"
+    if look.now < ends or insufficient.then == "hold":
+        until = ends if look.now < ends and insufficient.then != "hold" else None
+        return course.wait(now_course, Reason.INSUFFICIENT_DATA, message, until=until)
+    if insufficient.then == "pause" and now_course.rollout.pause_step != (
+        now_course.rollout.step_index
+    ):
+        return course.wait(now_course, Reason.PAUSED, f"a person must decide: {message}")
+    return None
+
+
+def _first(guard: GuardView, state: VerdictState) -> Verdict | None:
+    return next((verdict for verdict in guard.verdicts if verdict.state is state), None)
+
+
+def _proven(now_course: Course, look: Look) -> Course:
+    """Remember if a step is left without every gate having passed."""
+    assert now_course.rollout is not None
+    index = now_course.rollout.step_index
+    is_after_plan = index >= len(look.plan.steps)
+    verdicts = look.guard.verdicts if look.guard else ()
+    is_proven = bool(verdicts) and all(v.state is VerdictState.PASS for v in verdicts)
+    if is_proven or (is_after_plan and not now_course.rollout.promote_asked):
+        return now_course
+    return course.with_rollout(now_course, unproven=True)

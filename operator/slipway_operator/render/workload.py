@@ -1,0 +1,305 @@
+"""From a specification to the Kubernetes objects of one revision, and of the deployment's address.
+
+Pure dictionaries, whole every time. What changes pods is rendered once, when the revision is born,
+and kept in its ControllerRevision: a later change of pool, chart or operator never touches it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from slipway_api import names
+from slipway_api.compute_pool import ComputePoolSpec, Resources
+from slipway_api.model_deployment import ModelDeployment, ModelDeploymentSpec
+
+Object = dict[str, Any]
+
+PVC_SCHEME: Final = "pvc://"
+PVC_MOUNT: Final = "/mnt/model"
+VOLUME_MODEL: Final = "model"
+VOLUME_TMP: Final = "tmp"
+VOLUME_CLAIM: Final = "claim"
+GRACE_S: Final = 90  # the server's own 5 s of grace and 60 s of drain, and some air
+RUN_AS: Final = 65532  # the user of our images; volumes get its group
+READY_PERIOD_S: Final = 1
+READY_FAILURES: Final = 2
+LIVE_PERIOD_S: Final = 10
+LIVE_FAILURES: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class ServerImage:
+    """The built-in model server's image, of the chart's values."""
+
+    reference: str
+    pull_policy: str
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The ModelDeployment that everything here is made for."""
+
+    namespace: str
+    name: str
+    uid: str
+
+    @property
+    def labels(self) -> dict[str, str]:
+        return {
+            names.LABEL_DEPLOYMENT: self.name,
+            names.LABEL_MANAGED_BY: names.MANAGER,
+            names.LABEL_NAME: names.MANAGER,
+            names.LABEL_COMPONENT: names.COMPONENT_MODEL,
+        }
+
+    def metadata(self, name: str, *, labels: Mapping[str, str] | None = None) -> Object:
+        """Make metadata of an object that goes when its ModelDeployment goes."""
+        reference = {
+            "apiVersion": names.API_VERSION,
+            "kind": names.MODEL_DEPLOYMENT_KIND,
+            "name": self.name,
+            "uid": self.uid,
+            "controller": True,
+            "blockOwnerDeletion": True,
+        }
+        return {
+            "name": name,
+            "namespace": self.namespace,
+            "labels": self.labels | dict(labels or {}),
+            "ownerReferences": [reference],
+        }
+
+
+def owner_of(deployment: ModelDeployment) -> Owner:
+    """Name the owner of everything made for a ModelDeployment."""
+    metadata = deployment.metadata
+    return Owner(metadata.namespace, metadata.name, metadata.uid)
+
+
+def controller_revision(owner: Owner, revision: str, *, number: int, template: Object) -> Object:
+    """Make the immutable snapshot of everything that changes pods."""
+    return {
+        "metadata": owner.metadata(revision, labels={names.LABEL_REVISION: revision}),
+        "revision": number,
+        "data": {"template": template},
+    }
+
+
+def deployment(owner: Owner, revision: str, *, template: Object, replicas: int) -> Object:
+    """Make the Deployment of a revision; its pod template never changes."""
+    return {
+        "metadata": owner.metadata(revision, labels={names.LABEL_REVISION: revision}),
+        "spec": {
+            "replicas": replicas,
+            "selector": {"matchLabels": _selector(owner, revision)},
+            "template": template,
+        },
+    }
+
+
+def service(owner: Owner, revision: str) -> Object:
+    """Make the revision's own Service: the last resort of the routers' fallback."""
+    return {
+        "metadata": owner.metadata(revision, labels={names.LABEL_REVISION: revision}),
+        "spec": {
+            "selector": _selector(owner, revision),
+            "ports": [
+                _port("http", names.PORT_HTTP, names.PORT_HTTP),
+                _port("grpc", names.PORT_GRPC, names.PORT_GRPC),
+            ],
+        },
+    }
+
+
+def disruption_budget(owner: Owner, revision: str) -> Object:
+    """Let drains take one pod of a revision at a time."""
+    return {
+        "metadata": owner.metadata(revision, labels={names.LABEL_REVISION: revision}),
+        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": _selector(owner, revision)}},
+    }
+
+
+def client_service(owner: Owner, port: int) -> Object:
+    """Make the Service that clients call: no selector, its endpoints are routers."""
+    return {
+        "metadata": owner.metadata(owner.name),
+        "spec": {"ports": [_port("http", names.SERVICE_PORT, port)]},
+    }
+
+
+def endpoint_slice(owner: Owner, port: int, addresses: tuple[str, ...]) -> Object:
+    """Make the endpoints of the client-facing Service: router pods at the deployment's port."""
+    is_v6 = any(":" in address for address in addresses)
+    return {
+        "metadata": owner.metadata(
+            owner.name,
+            labels={
+                "kubernetes.io/service-name": owner.name,
+                "endpointslice.kubernetes.io/managed-by": names.GROUP,
+            },
+        ),
+        "addressType": "IPv6" if is_v6 else "IPv4",
+        "endpoints": [
+            {"addresses": [address], "conditions": {"ready": True}} for address in addresses
+        ],
+        "ports": [{"name": "http", "port": port, "protocol": "TCP"}],
+    }
+
+
+def pod_template(
+    md: ModelDeployment, revision: str, *, pool: ComputePoolSpec, server: ServerImage
+) -> Object:
+    """Render the pods of a revision; they pass the *restricted* Pod Security Standard."""
+    spec, owner = md.spec, owner_of(md)
+    compute = spec.compute
+    pod: Object = {
+        "containers": [
+            _container(owner, spec, revision, resources=_resources(spec, pool), server=server)
+        ],
+        "terminationGracePeriodSeconds": GRACE_S,
+        "enableServiceLinks": False,
+        "automountServiceAccountToken": compute.service_account_name is not None,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "fsGroup": RUN_AS,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "volumes": _volumes(spec),
+        "topologySpreadConstraints": [
+            {
+                "maxSkew": 1,
+                "topologyKey": "kubernetes.io/hostname",
+                "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": {"matchLabels": _selector(owner, revision)},
+            }
+        ],
+    }
+    if compute.service_account_name is not None:
+        pod["serviceAccountName"] = compute.service_account_name
+    if compute.image_pull_secrets:
+        pod["imagePullSecrets"] = [{"name": secret.name} for secret in compute.image_pull_secrets]
+    if pool.node_selector:
+        pod["nodeSelector"] = dict(pool.node_selector)
+    if pool.tolerations:
+        pod["tolerations"] = [
+            t.model_dump(mode="json", exclude_defaults=True) for t in pool.tolerations
+        ]
+    labels = dict(compute.pod_labels) | owner.labels | _selector(owner, revision)
+    metadata: Object = {"labels": labels}
+    if compute.pod_annotations:
+        metadata["annotations"] = dict(compute.pod_annotations)
+    return {"metadata": metadata, "spec": pod}
+
+
+def _container(
+    owner: Owner,
+    spec: ModelDeploymentSpec,
+    revision: str,
+    *,
+    resources: Object,
+    server: ServerImage,
+) -> Object:
+    is_built_in = spec.runtime.image is None
+    container: Object = {
+        "name": names.CONTAINER_MODEL,
+        "image": server.reference if is_built_in else spec.runtime.image,
+        "imagePullPolicy": server.pull_policy if is_built_in else "IfNotPresent",
+        "env": _environment(owner, spec, revision),
+        "ports": [
+            {"name": "http", "containerPort": names.PORT_HTTP, "protocol": "TCP"},
+            {"name": "grpc", "containerPort": names.PORT_GRPC, "protocol": "TCP"},
+        ],
+        "readinessProbe": {
+            "httpGet": {"path": "/v2/health/ready", "port": "http"},
+            "periodSeconds": READY_PERIOD_S,
+            "failureThreshold": READY_FAILURES,
+            "timeoutSeconds": 2,
+        },
+        "livenessProbe": {
+            "httpGet": {"path": "/v2/health/live", "port": "http"},
+            "initialDelaySeconds": LIVE_PERIOD_S,
+            "periodSeconds": LIVE_PERIOD_S,
+            "failureThreshold": LIVE_FAILURES,
+            "timeoutSeconds": 5,
+        },
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "capabilities": {"drop": ["ALL"]},
+            "readOnlyRootFilesystem": True,
+        },
+        "volumeMounts": _mounts(spec),
+    }
+    if resources:
+        container["resources"] = resources
+    if spec.model.credentials_secret is not None:
+        container["envFrom"] = [{"secretRef": {"name": spec.model.credentials_secret}}]
+    return container
+
+
+def _environment(owner: Owner, spec: ModelDeploymentSpec, revision: str) -> list[Object]:
+    model = spec.model
+    values = {
+        "MODEL_NAME": model.name,
+        "MODEL_VERSION": model.version,
+        "MODEL_URI": _local_uri(model.uri),
+        "MODEL_DIGEST": model.digest or "",
+        "NAMESPACE": owner.namespace,
+        "DEPLOYMENT": owner.name,
+        "REVISION": revision,
+    }
+    ours = [
+        {"name": names.SERVER_ENV_PREFIX + name, "value": values[name]} for name in names.SERVER_ENV
+    ]
+    return [{"name": entry.name, "value": entry.value} for entry in spec.runtime.env] + ours
+
+
+def _local_uri(uri: str) -> str:
+    """Name a path in a volume as the container sees it.
+
+    >>> _local_uri("pvc://models/churn/1.3.0"), _local_uri("s3://models/churn")
+    ('file:///mnt/model/churn/1.3.0', 's3://models/churn')
+    """
+    if not uri.startswith(PVC_SCHEME):
+        return uri
+    path = uri.removeprefix(PVC_SCHEME).partition("/")[2]
+    return f"file://{PVC_MOUNT}/{path}"
+
+
+def _volumes(spec: ModelDeploymentSpec) -> list[Object]:
+    volumes: list[Object] = [
+        {"name": VOLUME_MODEL, "emptyDir": {}},
+        {"name": VOLUME_TMP, "emptyDir": {}},
+    ]
+    if spec.model.uri.startswith(PVC_SCHEME):
+        claim = spec.model.uri.removeprefix(PVC_SCHEME).partition("/")[0]
+        source = {"claimName": claim, "readOnly": True}
+        volumes.append({"name": VOLUME_CLAIM, "persistentVolumeClaim": source})
+    return volumes
+
+
+def _mounts(spec: ModelDeploymentSpec) -> list[Object]:
+    mounts: list[Object] = [
+        {"name": VOLUME_MODEL, "mountPath": names.MODEL_DIR},
+        {"name": VOLUME_TMP, "mountPath": "/tmp"},
+    ]
+    if spec.model.uri.startswith(PVC_SCHEME):
+        mounts.append({"name": VOLUME_CLAIM, "mountPath": PVC_MOUNT, "readOnly": True})
+    return mounts
+
+
+def _resources(spec: ModelDeploymentSpec, pool: ComputePoolSpec) -> Object:
+    """Merge by name: what the user wrote over what the pool gives."""
+    wanted: Resources = spec.compute.resources
+    merged = {
+        "requests": dict(pool.resources.requests) | dict(wanted.requests),
+        "limits": dict(pool.resources.limits) | dict(wanted.limits),
+    }
+    return {kind: values for kind, values in merged.items() if values}
+
+
+def _selector(owner: Owner, revision: str) -> dict[str, str]:
+    return {names.LABEL_DEPLOYMENT: owner.name, names.LABEL_REVISION: revision}
+
+
+def _port(name: str, port: int, target: int) -> Object:
+    return {"name": name, "port": port, "targetPort": target, "protocol": "TCP"}

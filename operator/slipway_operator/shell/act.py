@@ -1,0 +1,76 @@
+"""Act: carry out what was decided, one match statement over the actions. Decides nothing."""
+
+from typing import Any, assert_never
+
+from slipway_operator.adapters import kube_resources as kinds
+from slipway_operator.adapters.kube import KubeClient
+from slipway_operator.engine.actions import (
+    Action,
+    EnsureWorkload,
+    PublishAddress,
+    RecordRevision,
+    RemoveRevision,
+)
+from slipway_operator.render import workload
+from slipway_operator.render.workload import Owner, ServerImage
+from slipway_operator.shell.observe import Snapshot
+
+Object = dict[str, Any]
+
+
+class Actor:
+    """Writes the objects of ModelDeployments; every write may be repeated."""
+
+    def __init__(self, client: KubeClient, *, server: ServerImage) -> None:
+        self._client = client
+        self._server = server
+
+    async def act(self, snapshot: Snapshot, actions: tuple[Action, ...]) -> None:
+        """Carry actions out in their order; raises `ApiError`."""
+        owner = workload.owner_of(snapshot.observation.deployment)
+        templates = dict(snapshot.templates)
+        for action in actions:
+            match action:
+                case RecordRevision(revision, number):
+                    template = self._template(snapshot, revision)
+                    templates[revision] = template
+                    body = workload.controller_revision(
+                        owner, revision, number=number, template=template
+                    )
+                    await self._client.apply(kinds.CONTROLLER_REVISIONS, body)
+                case EnsureWorkload(revision, replicas):
+                    await self._ensure(owner, revision, templates[revision], replicas=replicas)
+                case RemoveRevision(revision):
+                    await self._remove(owner, revision)
+                case PublishAddress(port, addresses):
+                    body = workload.endpoint_slice(owner, port, addresses)
+                    await self._client.apply(kinds.ENDPOINT_SLICES, body)
+                    await self._client.apply(kinds.SERVICES, workload.client_service(owner, port))
+                case _:
+                    assert_never(action)
+
+    def _template(self, snapshot: Snapshot, revision: str) -> Object:
+        pool = snapshot.observation.pool
+        assert pool is not None, "a revision is only recorded if its pool is known"
+        return workload.pod_template(
+            snapshot.observation.deployment, revision, pool=pool.spec, server=self._server
+        )
+
+    async def _ensure(
+        self, owner: Owner, revision: str, template: Object, *, replicas: int
+    ) -> None:
+        if replicas:
+            await self._client.apply(kinds.SERVICES, workload.service(owner, revision))
+            budget = workload.disruption_budget(owner, revision)
+            await self._client.apply(kinds.DISRUPTION_BUDGETS, budget)
+        body = workload.deployment(owner, revision, template=template, replicas=replicas)
+        await self._client.apply(kinds.DEPLOYMENTS, body)
+
+    async def _remove(self, owner: Owner, revision: str) -> None:
+        for kind in (
+            kinds.DEPLOYMENTS,
+            kinds.SERVICES,
+            kinds.DISRUPTION_BUDGETS,
+            kinds.CONTROLLER_REVISIONS,
+        ):
+            await self._client.delete(kind, revision, namespace=owner.namespace)

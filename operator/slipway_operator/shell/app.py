@@ -1,0 +1,299 @@
+"""The composition root: builds every part, starts them in order, ends them in reverse."""
+
+import asyncio
+import base64
+import contextlib
+import logging
+import random
+import signal
+import socket
+import time
+from collections.abc import Coroutine, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from aiohttp import web
+
+from slipway_api import names
+from slipway_operator.adapters import certificates, kubeconfig
+from slipway_operator.adapters import kube_resources as kinds
+from slipway_operator.adapters.ads import AdsServer
+from slipway_operator.adapters.als import AccessLogServer, Answer
+from slipway_operator.adapters.event_source import Key, KeyKind
+from slipway_operator.adapters.events import EventRecorder
+from slipway_operator.adapters.kopf_source import KopfSource
+from slipway_operator.adapters.kube import KubeClient
+from slipway_operator.adapters.kube_errors import ApiError, Conflict
+from slipway_operator.adapters.router_probe import RouterProbe
+from slipway_operator.adapters.xds import XdsServer
+from slipway_operator.shell import readings
+from slipway_operator.shell.act import Actor
+from slipway_operator.shell.guards import Guards
+from slipway_operator.shell.observe import Observer, Owner
+from slipway_operator.shell.ports import PortBook
+from slipway_operator.shell.reconcile import Reconciler, Rooms
+from slipway_operator.shell.record import StatusWriter
+from slipway_operator.shell.routing import RoutingTable
+from slipway_operator.shell.settings import Settings
+from slipway_operator.shell.work_queue import WorkQueue
+
+RESYNC_S: Final = 60.0
+RETRY_S: Final = 2.0  # at start, until the API server answers
+BACKOFF_S_FIRST: Final = 0.2
+BACKOFF_S_MAX: Final = 5.0
+CERTIFICATE_CHECK_S: Final = 3600.0
+
+_log = logging.getLogger(__name__)
+
+
+class Operator:
+    """One operator process."""
+
+    def __init__(self, settings: Settings, access: kubeconfig.ClusterAccess) -> None:
+        self._settings = settings
+        self._client = KubeClient(access)
+        self._source = KopfSource(access, operator_namespace=settings.namespace)
+        self._queue: WorkQueue[Key] = WorkQueue(self._handle, backoff_s=_backoff_s)
+        self._probe = RouterProbe()
+        self._ads = AdsServer(self._routers_changed)
+        self._table = RoutingTable(self._ads, self._probe, wake=self._wake)
+        self._guards = Guards(
+            weight_percent=self._weight_percent,
+            last_heard_s=self._last_heard_s,
+            wake=lambda owner, urgent: self._queue.add(_key(owner), urgent=urgent),
+        )
+        self._als = AccessLogServer(self._guards.observe, _ignore)
+        self._xds = XdsServer(self._ads, self._als)
+        self._ports = PortBook()
+        self._events = EventRecorder(self._client, instance=socket.gethostname())
+        rooms = Rooms(
+            observer=Observer(
+                self._client, table=self._table, guards=self._guards, ports=self._ports
+            ),
+            actor=Actor(self._client, server=settings.server),
+            writer=StatusWriter(self._client),
+            table=self._table,
+            guards=self._guards,
+            ports=self._ports,
+            events=self._events,
+        )
+        self._reconciler = Reconciler(rooms, wake_in=self._wake_in)
+        self._known: set[Owner] = set()
+        self._is_ready = False
+
+    async def run(self) -> None:
+        """Run until SIGTERM or SIGINT."""
+        stopped = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopped.set)
+        runner = await self._serve_health()
+        tasks = [loop.create_task(self._guarded(part)) for part in (self._live(stopped),)]
+        try:
+            await stopped.wait()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._source.stop()
+            await self._xds.stop()
+            await self._probe.close()
+            await self._client.close()
+            await runner.cleanup()
+
+    async def _guarded(self, part: Coroutine[Any, Any, None]) -> None:
+        try:
+            await part
+        except Exception:  # noqa: BLE001 - told, and then the process ends
+            _log.exception("the operator cannot go on, its pod is started again")
+            raise SystemExit(1) from None
+
+    async def _live(self, stopped: asyncio.Event) -> None:
+        """Start in order: certificates, routers' server (held), state, release, events."""
+        bundle = await _until_reached(self._certificates)
+        address = f"0.0.0.0:{names.PORT_XDS}"
+        await self._xds.start(address, certificates.server_credentials(bundle))
+        await _until_reached(self._read_ports)
+        await _until_reached(self._read_routers)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._queue.run())
+            group.create_task(self._guards.run())
+            group.create_task(self._table.run())
+            group.create_task(self._events.run())
+            await self._take_over()
+            self._source.start(lambda key: self._queue.add(key))
+            self._is_ready = True
+            _log.info("ready: %d ModelDeployments", len(self._known))
+            group.create_task(self._resync())
+            group.create_task(self._renew(bundle))
+            await stopped.wait()
+
+    async def _take_over(self) -> None:
+        """Put the state of every deployment, then let routers have it.
+
+        A deployment that cannot be read now stays unknown: routers keep what they have of it.
+        """
+        await _until_reached(self._list)
+        self._table.start()
+        for owner in sorted(self._known):
+            try:
+                await self._reconciler.run(owner)
+            except ApiError as error:
+                _log.warning("%s/%s is left as it is for now: %s", *owner, error)
+                self._queue.add(_key(owner))
+        self._ads.release()
+        await self._drop_unknown()
+
+    async def _drop_unknown(self) -> None:
+        """Let routers forget deployments that are confirmed to be gone."""
+        for name in self._ads.unknown_owners():
+            namespace, separator, deployment = name.partition("/")
+            if not separator or (namespace, deployment) in self._known:
+                continue
+            found = await self._client.find(
+                kinds.MODEL_DEPLOYMENTS, deployment, namespace=namespace
+            )
+            if found is None:
+                self._ads.confirm_removed(name)
+
+    async def _handle(self, key: Key) -> None:
+        match key.kind:
+            case KeyKind.MODEL_DEPLOYMENT:
+                self._known.add((key.namespace, key.name))
+                await self._reconciler.run((key.namespace, key.name))
+            case KeyKind.ROUTER:
+                await self._read_routers()
+            case KeyKind.COMPUTE_POOL:
+                self._add_all()
+
+    async def _read_routers(self) -> None:
+        selector = f"{names.LABEL_COMPONENT}={names.COMPONENT_ROUTER}"
+        listing = await self._client.list(
+            kinds.PODS, namespace=self._settings.namespace, label_selector=selector
+        )
+        ready = [
+            (pod["metadata"]["name"], pod["status"]["podIP"])
+            for pod in listing.items
+            if readings.is_serving(pod)
+        ]
+        if self._table.set_routers(ready):
+            self._add_all()
+
+    async def _read_ports(self) -> None:
+        selector = f"{names.LABEL_MANAGED_BY}={names.MANAGER}"
+        listing = await self._client.list(kinds.ENDPOINT_SLICES, label_selector=selector)
+        for item in listing.items:
+            labels = item["metadata"].get("labels") or {}
+            if labels.get("kubernetes.io/service-name") == labels.get(names.LABEL_DEPLOYMENT):
+                owner = (item["metadata"]["namespace"], item["metadata"]["name"])
+                for port in item.get("ports") or ():
+                    self._ports.record(owner, int(port["port"]))
+
+    async def _list(self) -> None:
+        listing = await self._client.list(kinds.MODEL_DEPLOYMENTS, metadata_only=True)
+        self._known |= {
+            (item["metadata"]["namespace"], item["metadata"]["name"]) for item in listing.items
+        }
+
+    async def _resync(self) -> None:
+        """Look at everything now and then: heals events that were lost."""
+        while True:
+            await asyncio.sleep(RESYNC_S)
+            with contextlib.suppress(ApiError):
+                await self._list()
+                await self._read_routers()
+                await self._drop_unknown()
+            self._add_all()
+
+    async def _certificates(self) -> dict[str, bytes]:
+        """Read the certificates between routers and operator, or make them."""
+        namespace, name = self._settings.namespace, names.CERTIFICATES_SECRET
+        found = await self._client.find(kinds.SECRETS, name, namespace=namespace)
+        if found is not None:
+            return {key: base64.b64decode(value) for key, value in found["data"].items()}
+        bundle = certificates.make(datetime.now(UTC))
+        with contextlib.suppress(Conflict):
+            await self._client.create(kinds.SECRETS, _secret(namespace, bundle))
+            return bundle
+        return await self._certificates()
+
+    async def _renew(self, bundle: Mapping[str, bytes]) -> None:
+        """Renew the leaves when two thirds of their life are over."""
+        while True:
+            if datetime.now(UTC) >= certificates.renew_at(bundle):
+                bundle = certificates.renew(bundle, datetime.now(UTC))
+                await self._client.apply(kinds.SECRETS, _secret(self._settings.namespace, bundle))
+                await self._xds.stop()
+                credentials = certificates.server_credentials(bundle)
+                await self._xds.start(f"0.0.0.0:{names.PORT_XDS}", credentials)
+                _log.info("renewed the certificates between routers and operator")
+            await asyncio.sleep(CERTIFICATE_CHECK_S)
+
+    async def _serve_health(self) -> web.AppRunner:
+        """Answer probes. Liveness asks nobody: an API server that is away heals by itself."""
+        app = web.Application()
+
+        async def live(_: web.Request) -> web.Response:
+            return web.Response(text="ok")
+
+        async def ready(_: web.Request) -> web.Response:
+            return web.Response(text="ok") if self._is_ready else web.Response(status=503)
+
+        app.add_routes([web.get("/healthz", live), web.get("/readyz", ready)])
+        runner = web.AppRunner(app, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "0.0.0.0", names.PORT_OPERATOR_HTTP).start()
+        return runner
+
+    def _routers_changed(self) -> None:
+        self._table.changed()
+
+    def _wake(self, owner: Owner) -> None:
+        self._queue.add(_key(owner))
+
+    def _wake_in(self, key: Key, delay_s: float) -> None:
+        self._queue.add_at(key, asyncio.get_running_loop().time() + delay_s)
+
+    def _add_all(self) -> None:
+        for owner in self._known:
+            self._queue.add(_key(owner))
+
+    def _weight_percent(self, owner: Owner) -> int:
+        traffic = self._table.applied(owner)
+        return traffic.weight_percent if traffic else 0
+
+    def _last_heard_s(self) -> float | None:
+        """Tell how long the quietest ready router has sent no records."""
+        now_s = time.monotonic()
+        seen = [self._als.last_seen(name) for name, _ in self._table.routers]
+        ages = [now_s - at_s for at_s in seen if at_s is not None]
+        return max(ages) if ages and len(ages) == len(seen) else None
+
+
+async def _until_reached(step: Any) -> Any:
+    """Repeat a step of the start until the API server answers."""
+    while True:
+        try:
+            return await step()
+        except ApiError as error:
+            _log.warning("waiting for the API server: %s", error)
+            await asyncio.sleep(RETRY_S)
+
+
+def _secret(namespace: str, bundle: Mapping[str, bytes]) -> dict[str, Any]:
+    data = {key: base64.b64encode(value).decode() for key, value in bundle.items()}
+    metadata = {"name": names.CERTIFICATES_SECRET, "namespace": namespace}
+    return {"metadata": metadata, "type": "Opaque", "data": data}
+
+
+def _key(owner: Owner) -> Key:
+    return Key(KeyKind.MODEL_DEPLOYMENT, *owner)
+
+
+def _backoff_s(failures: int) -> float:
+    pause_s = min(BACKOFF_S_MAX, BACKOFF_S_FIRST * 2.0 ** min(failures - 1, 10))
+    return pause_s * random.uniform(0.5, 1.0)
+
+
+def _ignore(_: Answer) -> None:
+    """Client-side records prove that a router's log works; their content is not needed yet."""

@@ -1,0 +1,181 @@
+"""Observe: one look at everything about one ModelDeployment, from the API server itself.
+
+No cache decides: what is read here is what is decided upon. Readings are translated, not judged.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Any, Final
+
+from slipway_api import names
+from slipway_api.compute_pool import ComputePool
+from slipway_api.model_deployment import ModelDeployment
+from slipway_operator.adapters import kube_resources as kinds
+from slipway_operator.adapters.kube import KubeClient
+from slipway_operator.adapters.kube_resources import Resource
+from slipway_operator.engine import plan
+from slipway_operator.engine.facts import Observation, Routing
+from slipway_operator.engine.verdicts import GuardView
+from slipway_operator.shell import readings
+from slipway_operator.shell.guards import Guards
+from slipway_operator.shell.ports import PortBook
+from slipway_operator.shell.routing import RoutingTable
+
+Object = dict[str, Any]
+Owner = tuple[str, str]
+
+NODES_FRESH_S: Final = 1.0
+
+
+class LeftoverError(Exception):
+    """Objects of an earlier ModelDeployment of this name are still being collected: try later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """An observation with what only the shell needs: pod templates by revision, and fences."""
+
+    observation: Observation
+    templates: dict[str, Object]
+    resource_version: str
+
+    @property
+    def owner(self) -> Owner:
+        metadata = self.observation.deployment.metadata
+        return metadata.namespace, metadata.name
+
+
+class Observer:
+    """Reads one ModelDeployment and its surroundings; belongs to one event loop."""
+
+    def __init__(
+        self, client: KubeClient, *, table: RoutingTable, guards: Guards, ports: PortBook
+    ) -> None:
+        self._client = client
+        self._table, self._guards, self._ports = table, guards, ports
+        self._nodes: tuple[float, frozenset[str]] = (float("-inf"), frozenset())
+
+    async def look(self, owner: Owner) -> Snapshot | None:
+        """Look now; None if there is no such ModelDeployment, or it is being deleted."""
+        namespace, name = owner
+        found = await self._client.find(kinds.MODEL_DEPLOYMENTS, name, namespace=namespace)
+        if found is None or found["metadata"].get("deletionTimestamp"):
+            return None
+        md = ModelDeployment.model_validate(found)
+        children = await self._children(md)
+        target = plan.revision_name(name, md.spec)
+        pool, conflicts, nodes = await asyncio.gather(
+            self._pool(md.spec.compute.pool),
+            self._conflicts(md, children, target),
+            self._ready_nodes(children[kinds.PODS]),
+        )
+        port, published = self._address(owner, children[kinds.ENDPOINT_SLICES])
+        revisions = children[kinds.CONTROLLER_REVISIONS]
+        workloads = readings.workloads(
+            children[kinds.DEPLOYMENTS],
+            children[kinds.SERVICES],
+            children[kinds.PODS],
+            ready_nodes=nodes,
+        )
+        for workload in workloads:
+            self._guards.tell_pods(owner, workload.pods)
+        observation = Observation(
+            deployment=md,
+            pool=pool,
+            records=readings.records(revisions),
+            workloads=workloads,
+            conflicts=conflicts,
+            routing=self._table.view(owner, port=port, published=published),
+            guard=self._guards.view(owner),
+        )
+        templates = {readings.revision_of(item): item["data"]["template"] for item in revisions}
+        return Snapshot(observation, templates, found["metadata"]["resourceVersion"])
+
+    def refresh(self, snapshot: Snapshot) -> tuple[Routing, GuardView | None]:
+        """Look again at what needs no API server: routers and guard."""
+        before = snapshot.observation.routing
+        routing = self._table.view(snapshot.owner, port=before.port, published=before.published)
+        return routing, self._guards.view(snapshot.owner)
+
+    async def _children(self, md: ModelDeployment) -> dict[Resource, list[Object]]:
+        selector = f"{names.LABEL_DEPLOYMENT}={md.metadata.name}"
+        wanted = (
+            kinds.DEPLOYMENTS,
+            kinds.SERVICES,
+            kinds.PODS,
+            kinds.CONTROLLER_REVISIONS,
+            kinds.ENDPOINT_SLICES,
+        )
+        listings = await asyncio.gather(
+            *(
+                self._client.list(kind, namespace=md.metadata.namespace, label_selector=selector)
+                for kind in wanted
+            )
+        )
+        found = {kind: list(listing.items) for kind, listing in zip(wanted, listings, strict=True)}
+        for kind in wanted:
+            if kind is not kinds.PODS:  # pods belong to ReplicaSets
+                found[kind] = [i for i in found[kind] if readings.is_owned(i, md.metadata.uid)]
+        mine = {readings.revision_of(item) for item in found[kinds.DEPLOYMENTS]}
+        found[kinds.PODS] = [p for p in found[kinds.PODS] if readings.revision_of(p) in mine]
+        return found
+
+    async def _conflicts(
+        self, md: ModelDeployment, children: dict[Resource, list[Object]], target: str
+    ) -> tuple[str, ...]:
+        """Find objects of names that we want and that are not ours."""
+        name = md.metadata.name
+        wanted = (
+            (kinds.SERVICES, name),
+            (kinds.ENDPOINT_SLICES, name),
+            (kinds.SERVICES, target),
+            (kinds.DEPLOYMENTS, target),
+            (kinds.CONTROLLER_REVISIONS, target),
+        )
+        missing = [
+            (kind, wish)
+            for kind, wish in wanted
+            if not any(item["metadata"]["name"] == wish for item in children[kind])
+        ]
+        found = await asyncio.gather(
+            *(
+                self._client.find(kind, wish, namespace=md.metadata.namespace)
+                for kind, wish in missing
+            )
+        )
+        strangers = []
+        for (kind, wish), item in zip(missing, found, strict=True):
+            if item is None or readings.is_owned(item, md.metadata.uid):
+                continue
+            if readings.is_leftover(item, name):
+                where = f"{md.metadata.namespace}/{wish}"
+                raise LeftoverError(f"{kind.kind} {where} of an earlier {name} is not gone yet")
+            strangers.append(f"{kind.kind} {md.metadata.namespace}/{wish}")
+        return tuple(strangers)
+
+    async def _pool(self, name: str) -> ComputePool | None:
+        found = await self._client.find(kinds.COMPUTE_POOLS, name)
+        return None if found is None else ComputePool.model_validate(found)
+
+    async def _ready_nodes(self, pods: list[Object]) -> frozenset[str] | None:
+        """Read the nodes, but only if a pod's trouble may be theirs."""
+        if not readings.needs_nodes(pods):
+            return None
+        read_s, ready = self._nodes
+        if time.monotonic() - read_s > NODES_FRESH_S:
+            listing = await self._client.list(kinds.NODES)
+            ready = readings.ready_nodes(listing.items)
+            self._nodes = (time.monotonic(), ready)
+        return ready
+
+    def _address(self, owner: Owner, slices: list[Object]) -> tuple[int | None, tuple[str, ...]]:
+        """Read port and router addresses from the deployment's own EndpointSlice."""
+        own = next((item for item in slices if item["metadata"]["name"] == owner[1]), None)
+        published: tuple[str, ...] = ()
+        if own is not None and own.get("ports"):
+            self._ports.record(owner, int(own["ports"][0]["port"]))
+            published = tuple(
+                sorted(a for endpoint in own.get("endpoints") or () for a in endpoint["addresses"])
+            )
+        return self._ports.port(owner), published

@@ -1,0 +1,164 @@
+"""Reconcile: observe, decide, act, record, for one key at a time.
+
+The order of effects is the only thing decided here, and it is one rule: what lowers a candidate's
+weight goes to the routers before anything else, what raises it only after status says so.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Final
+
+from slipway_operator.adapters.event_source import Key, KeyKind
+from slipway_operator.adapters.events import EventRecorder, Notice, Subject
+from slipway_operator.adapters.kube_errors import Conflict
+from slipway_operator.engine.actions import Decision
+from slipway_operator.engine.decide import decide
+from slipway_operator.shell.act import Actor
+from slipway_operator.shell.guards import Guards
+from slipway_operator.shell.observe import LeftoverError, Observer, Owner, Snapshot
+from slipway_operator.shell.ports import PortBook
+from slipway_operator.shell.record import StatusWriter
+from slipway_operator.shell.routing import RoutingTable
+
+LISTENER_LIFE_S: Final = 12.0  # from the EndpointSlice's end until nobody comes any more
+AGAIN_S: Final = 0.2  # after a write that lost a race
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Rooms:
+    """The parts that a reconciliation works with."""
+
+    observer: Observer
+    actor: Actor
+    writer: StatusWriter
+    table: RoutingTable
+    guards: Guards
+    ports: PortBook
+    events: EventRecorder
+
+
+class Reconciler:
+    """Runs one ModelDeployment after the other; safe to run again at any point."""
+
+    def __init__(self, rooms: Rooms, *, wake_in: Callable[[Key, float], None]) -> None:
+        """`wake_in(key, seconds)` lets a key run again."""
+        self._rooms = rooms
+        self._wake_in = wake_in
+        self._snapshots: dict[Owner, Snapshot] = {}
+        self._gone_s: dict[Owner, float] = {}
+
+    async def run(self, owner: Owner) -> None:
+        """Bring one ModelDeployment as far as it goes now; raises `ApiError`."""
+        self._lower(owner)
+        try:
+            snapshot = await self._rooms.observer.look(owner)
+        except LeftoverError as error:
+            _log.info("%s/%s: %s", *owner, error)
+            self._wake_in(_key(owner), AGAIN_S)
+            return
+        if snapshot is None:
+            self._let_go(owner)
+            return
+        self._gone_s.pop(owner, None)
+        self._snapshots[owner] = snapshot
+        now = datetime.now(UTC)
+        decision = decide(snapshot.observation, now)
+        try:
+            await self._apply(snapshot, decision, now)
+        except Conflict as error:
+            _log.info("%s/%s changed meanwhile, once more: %s", *owner, error)
+            self._wake_in(_key(owner), AGAIN_S)
+            return
+        if decision.wake_at is not None:
+            self._wake_in(_key(owner), max(0.0, (decision.wake_at - now).total_seconds()))
+
+    def _lower(self, owner: Owner) -> None:
+        """Push a lower weight at once, from the last look and what the guard says now.
+
+        Needs no API server; the look that follows comes to the same end and tells it in status.
+        """
+        snapshot = self._snapshots.get(owner)
+        applied = self._rooms.table.applied(owner)
+        if snapshot is None or applied is None or applied.candidate is None:
+            return
+        routing, guard = self._rooms.observer.refresh(snapshot)
+        if guard is None or guard.failed is None:
+            return
+        seen = replace(snapshot.observation, routing=routing, guard=guard)
+        traffic = decide(seen, datetime.now(UTC)).traffic
+        if (
+            traffic is not None
+            and traffic.candidate is not None
+            and traffic.candidate.revision == applied.candidate.revision
+            and traffic.weight_percent < applied.weight_percent
+        ):
+            lowered = replace(applied, weight_percent=traffic.weight_percent)
+            self._rooms.table.apply(lowered)
+
+    async def _apply(self, snapshot: Snapshot, decision: Decision, now: datetime) -> None:
+        rooms, seen = self._rooms, snapshot.observation
+        is_raised = _is_raised(snapshot, decision)
+        if decision.traffic is not None and not is_raised:
+            rooms.table.apply(decision.traffic)
+        rooms.guards.post(snapshot.owner, decision.watch)
+        _, numbers_s = await asyncio.gather(
+            rooms.actor.act(snapshot, decision.actions),
+            rooms.writer.write(
+                seen.deployment, decision.status, resource_version=snapshot.resource_version
+            ),
+        )
+        if decision.traffic is not None and is_raised:
+            rooms.table.apply(decision.traffic)
+        self._tell(snapshot, decision, now)
+        if numbers_s is not None:
+            self._wake_in(_key(snapshot.owner), numbers_s)
+        if decision.actions:
+            self._wake_in(_key(snapshot.owner), AGAIN_S)
+
+    def _tell(self, snapshot: Snapshot, decision: Decision, now: datetime) -> None:
+        metadata = snapshot.observation.deployment.metadata
+        subject = Subject(metadata.namespace, metadata.name, metadata.uid)
+        for note in decision.notes:
+            notice = Notice(
+                subject=subject,
+                type=note.type,
+                reason=note.reason,
+                action=note.action,
+                note=note.message,
+                identity=note.identity,
+            )
+            self._rooms.events.record(notice, at=now)
+            _log.info("%s/%s %s: %s", *snapshot.owner, note.reason, note.message)
+
+    def _let_go(self, owner: Owner) -> None:
+        """Take a deleted deployment's listener away, once its clients had time to leave."""
+        now_s = asyncio.get_running_loop().time()
+        self._snapshots.pop(owner, None)
+        self._rooms.guards.post(owner, None)
+        self._rooms.writer.forget(owner)
+        gone_s = self._gone_s.setdefault(owner, now_s)
+        if self._rooms.table.applied(owner) is None:
+            self._rooms.ports.free(owner)
+            del self._gone_s[owner]
+        elif now_s - gone_s >= LISTENER_LIFE_S:
+            self._rooms.table.remove(owner)
+            self._rooms.ports.free(owner)
+            del self._gone_s[owner]
+        else:
+            self._wake_in(_key(owner), LISTENER_LIFE_S - (now_s - gone_s) + 0.1)
+
+
+def _key(owner: Owner) -> Key:
+    return Key(KeyKind.MODEL_DEPLOYMENT, *owner)
+
+
+def _is_raised(snapshot: Snapshot, decision: Decision) -> bool:
+    """Tell whether the candidate is to get more than status says so far."""
+    if decision.traffic is None:
+        return False
+    return decision.traffic.weight_percent > snapshot.observation.deployment.status.weight.asked

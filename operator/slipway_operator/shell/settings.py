@@ -1,0 +1,44 @@
+"""The operator's settings, read once from the environment; the chart writes them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from slipway_operator.render.workload import ServerImage
+
+PREFIX: Final = "SLIPWAY_OPERATOR_"
+LEVELS: Final = ("debug", "info", "warning", "error")
+
+
+class SettingsError(Exception):
+    """A variable is missing or wrong; the message names it and what it should hold."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """`namespace` is the operator's own: routers and certificates are there."""
+
+    namespace: str
+    server: ServerImage
+    log_level: str
+
+
+def read(environment: Mapping[str, str]) -> Settings:
+    """Read the environment."""
+    level = environment.get(f"{PREFIX}LOG_LEVEL", "info").lower()
+    if level not in LEVELS:
+        raise SettingsError(f"{PREFIX}LOG_LEVEL must be one of {', '.join(LEVELS)}, not {level!r}")
+    image = _required(environment, "SERVER_IMAGE", "the image of the built-in model server")
+    policy = environment.get(f"{PREFIX}SERVER_IMAGE_PULL_POLICY", "") or "IfNotPresent"
+    return Settings(
+        namespace=_required(environment, "NAMESPACE", "the namespace of this pod"),
+        server=ServerImage(image, policy),
+        log_level=level,
+    )
+
+
+def _required(environment: Mapping[str, str], name: str, meaning: str) -> str:
+    value = environment.get(PREFIX + name, "")
+    if not value:
+        raise SettingsError(f"{PREFIX}{name} is not set: it should hold {meaning}")
+    return value
