@@ -24,10 +24,10 @@ class Attempt:
     """One record of an upstream attempt.
 
     `began_at_s` is Unix time. `duration_s` None: the attempt has only begun (its end comes in a
-    later record with the same `key`). `http_status` 0: no answer came (reset, connect
-    failure, timeout). `grpc_status` None: not gRPC, or no such header or trailer. `is_cut_by_client`: the client went
-    away first; such an attempt says nothing about the pod. `request` is the client request's id,
-    the same on all its attempts; empty if unknown.
+    later record with the same `key`). `http_status` 0: no answer came (reset, connect failure,
+    timeout). `grpc_status` None: not gRPC, or no such header or trailer. `is_cut_by_client`: the
+    client went away first; such an attempt says nothing about the pod. `request` is the client
+    request's id, the same on all its attempts; empty if unknown.
     """
 
     namespace: str

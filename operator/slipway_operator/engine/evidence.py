@@ -85,11 +85,12 @@ def decode(text: str | None, *, rollout: str) -> Evidence | None:
         document = json.loads(text)
         if document["v"] != VERSION or document["rollout"] != rollout:
             return None
+        weight_percent, p999_s = document["weight"], document["p999"]
         return Evidence(
             rollout=rollout,
-            weight_percent=document["weight"],
+            weight_percent=None if weight_percent is None else int(weight_percent),
             gates={str(name): _rows(state) for name, state in document["gates"].items()},
-            stable_latency_s_p999=document["p999"],
+            stable_latency_s_p999=None if p999_s is None else float(p999_s),
             conviction=_conviction(document["fail"]),
         )
     except (ValueError, KeyError, TypeError, AttributeError):

@@ -9,7 +9,7 @@ holds one side against a fixed limit. This module knows counts only: no clock, p
 """
 
 from collections.abc import Sequence
-from math import exp, inf, lgamma, log, log1p
+from math import comb, exp, inf, lgamma, log, log1p
 from typing import Final, NamedTuple, Protocol
 
 Grid = tuple[tuple[float, float], ...]
@@ -32,6 +32,7 @@ LATE_MASS: Final = 0.3
 LATE_EVERY_S: Final = 30.0
 
 TABLE_BLOCK_MAX: Final = 64  # attempts in a block worth remembering: small blocks recur
+POLYNOMIAL_DEGREE_MAX: Final = 40  # odds of 1e5 to this power are far from overflow
 TABLE_SIZE_MAX: Final = 256  # remembered blocks per test, about 0.1 MB
 
 
@@ -132,6 +133,22 @@ def log_partition(margins: Margins, odds: float) -> float:
     return peak + log(total)
 
 
+def log_partitions(margins: Margins, odds: Sequence[float]) -> list[float]:
+    """Compute `log_partition` for several odds, sharing the binomials where blocks are small."""
+    n1, n0, bad = margins
+    low, high = max(0, bad - n0), min(n1, bad)
+    if n1 + n0 > TABLE_BLOCK_MAX or high - low > POLYNOMIAL_DEGREE_MAX:
+        return [log_partition(margins, one) for one in odds]
+    terms = [float(comb(n1, x) * comb(n0, bad - x)) for x in range(high, low - 1, -1)]
+    found = []
+    for one in odds:
+        total = 0.0
+        for term in terms:
+            total = total * one + term
+        found.append(log(total) + low * log(one))
+    return found
+
+
 def split_logs(counts: Counts, *, null: float, grid: Grid = WORSE) -> tuple[float, ...]:
     """Weigh one block: log e-values of odds ratio null*g against odds ratio <= null (>= if g < 1).
 
@@ -148,9 +165,10 @@ def split_logs(counts: Counts, *, null: float, grid: Grid = WORSE) -> tuple[floa
     bad = x1 + x0
     if not n1 or not n0 or not bad or bad == n1 + n0:
         return (0.0,) * len(grid)
-    margins = Margins(n1, n0, bad)
-    base = log_partition(margins, null)
-    return tuple([x1 * log(g) + base - log_partition(margins, null * g) for g, _ in grid])
+    odds = [null, *[null * g for g, _ in grid]]
+    base, *others = log_partitions(Margins(n1, n0, bad), odds)
+    pairs = zip(grid, others, strict=True)
+    return tuple([x1 * log(g) + base - other for (g, _), other in pairs])
 
 
 def level_logs(
