@@ -18,6 +18,7 @@ from slipway_operator.engine.judgement import (
     SplitTest,
     level_logs,
     log_partition,
+    log_partitions,
     mean_log_e,
     split_logs,
 )
@@ -147,6 +148,15 @@ def test_partition_sum_equals_its_definition(n1: int, n0: int, bad: int, odds: f
     exact = log(sum(comb(n1, x) * comb(n0, bad - x) * odds**x for x in support))
 
     assert log_partition(Margins(n1, n0, bad), odds) == pytest.approx(exact, abs=1e-9)
+
+
+@given(n1=sides, n0=st.integers(1, 60), bad=st.integers(0, 70), odds=st.floats(1e-3, 1e6))
+def test_small_blocks_are_summed_to_the_same(n1: int, n0: int, bad: int, odds: float) -> None:
+    margins = Margins(n1, n0, min(bad, n1 + n0))
+
+    assert log_partitions(margins, [odds])[0] == pytest.approx(
+        log_partition(margins, odds), abs=1e-9
+    )
 
 
 def test_remembered_blocks_weigh_the_same_as_fresh_ones() -> None:
