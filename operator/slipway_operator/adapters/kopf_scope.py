@@ -6,10 +6,11 @@ own bookkeeping is used: no finalizers, no annotations, no posted events, no sta
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+import aiohttp
 import kopf
 
 from slipway_operator.adapters.event_source import Key
@@ -18,6 +19,10 @@ from slipway_operator.adapters.kubeconfig import ClusterAccess
 
 BACKOFF_S_FIRST: Final = 0.25
 BACKOFF_S_MAX: Final = 5.0
+RELOGIN_PAUSE_S: Final = 2.0
+START_S_MAX: Final = 15.0  # until every kind has its watcher; a quarter of a second is usual
+CHECK_INTERVAL_S: Final = 2.0
+END_S: Final = 1.0  # kopf ends in 0.1 s unless a task hangs
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +85,53 @@ def settings_of(scope: Scope) -> kopf.OperatorSettings:
     return settings
 
 
-def registry_of(
-    scope: Scope, *, access: ClusterAccess, emit: Callable[[Key], None]
-) -> kopf.OperatorRegistry:
-    """Handlers that turn events into keys, and a login from our own access.
+class Login:
+    """Gives kopf connections, and closes them in the end.
 
-    `emit` is called in kopf's thread.
+    The token is read for each request, so that its rotation goes unnoticed. kopf logs in again
+    when it meets 401 and would do so hundreds of times a second: here not before a pause.
     """
+
+    def __init__(self, access: ClusterAccess) -> None:
+        self._access = access
+        self._sessions: list[aiohttp.ClientSession] = []
+
+    async def __call__(self, **_: Any) -> kopf.AiohttpSession:
+        """Open a new connection pool; kopf has closed the one before it."""
+        if self._sessions:
+            await asyncio.sleep(RELOGIN_PAUSE_S)
+        connector = aiohttp.TCPConnector(limit=0, ssl=self._access.ssl_context())
+        session = aiohttp.ClientSession(connector=connector, middlewares=(self._authorize,))
+        self._sessions = [session]
+        return kopf.AiohttpSession(
+            server=self._access.server,
+            default_namespace=self._access.namespace,
+            aiohttp_session=session,
+        )
+
+    async def close(self) -> None:
+        """Break everything that still reads or waits."""
+        for session in self._sessions:
+            await session.close()
+
+    async def _authorize(
+        self, request: aiohttp.ClientRequest, handler: aiohttp.ClientHandlerType
+    ) -> aiohttp.ClientResponse:
+        if token := self._access.bearer_token():
+            request.headers["Authorization"] = f"Bearer {token}"
+        return await handler(request)
+
+
+def registry_of(
+    scope: Scope, *, login: Login, emit: Callable[[Key], None]
+) -> kopf.OperatorRegistry:
+    """Handlers that turn events into keys; `emit` is called in kopf's thread."""
     registry = kopf.OperatorRegistry()
 
-    async def login(**_: Any) -> kopf.ConnectionInfo:
-        return connection_of(access)
+    async def open_session(**context: Any) -> kopf.AiohttpSession:
+        return await login(**context)
 
-    kopf.on.login(registry=registry)(login)
+    kopf.on.login(registry=registry)(open_session)
     for watched in scope.watched:
         resource = watched.resource
         handler = _handler_of(watched, emit)
@@ -102,33 +141,64 @@ def registry_of(
     return registry
 
 
-def connection_of(access: ClusterAccess) -> kopf.ConnectionInfo:
-    """Say in kopf's words where the API server is; called again whenever it answers 401."""
-    token = access.bearer_token()
-    return kopf.ConnectionInfo(
-        server=access.server,
-        ca_data=access.ca,
-        insecure=access.is_insecure,
-        scheme="Bearer" if token else None,
-        token=token,
-        certificate_data=access.certificate,
-        private_key_data=access.key,
-        default_namespace=access.namespace,
-    )
+class KopfIdleError(Exception):
+    """kopf runs but does not watch everything it should."""
 
 
 async def run(
     scope: Scope, *, access: ClusterAccess, emit: Callable[[Key], None], stop: asyncio.Event
 ) -> None:
-    """Run kopf until `stop` is set or one of its watchers dies; then it raises what killed it."""
-    await kopf.operator(
-        registry=registry_of(scope, access=access, emit=emit),
-        settings=settings_of(scope),
-        standalone=True,
-        clusterwide=scope.namespace is None,
-        namespaces=[] if scope.namespace is None else [scope.namespace],
-        stop_flag=stop,
-    )
+    """Run kopf until `stop` is set or it no longer does its work; then raise what went wrong.
+
+    Two things that kopf promises are checked. It takes a 404 while it looks for its kinds as "no
+    such kind" and then waits for ever: so each kind must have its watcher. It waits without limit
+    for tasks that it has cancelled, and now and then one does not end: so this waits `END_S` and
+    leaves the rest to the caller, who throws the event loop away.
+    """
+    login = Login(access)
+    ours = asyncio.all_tasks()
+    try:
+        roots = await kopf.spawn_tasks(
+            registry=registry_of(scope, login=login, emit=emit),
+            settings=settings_of(scope),
+            standalone=True,
+            clusterwide=scope.namespace is None,
+            namespaces=[] if scope.namespace is None else [scope.namespace],
+            stop_flag=stop,
+        )
+        ending = asyncio.create_task(kopf.run_tasks(roots, ignored=ours))
+        idle = await _first_end(roots, scope)
+        stop.set()
+        await asyncio.wait([ending], timeout=END_S)
+    finally:
+        await login.close()
+    for task in (ending, *roots):
+        if task.done() and not task.cancelled() and (error := task.exception()):
+            raise error
+    if idle is not None:
+        raise idle
+
+
+async def _first_end(roots: Collection["asyncio.Task[Any]"], scope: Scope) -> KopfIdleError | None:
+    """Wait until one of kopf's tasks ends or a kind has no watcher."""
+    loop = asyncio.get_running_loop()
+    watching_by_s = loop.time() + START_S_MAX
+    while True:
+        ended, _ = await asyncio.wait(
+            roots, timeout=CHECK_INTERVAL_S, return_when=asyncio.FIRST_COMPLETED
+        )
+        if ended:
+            return None
+        names = {task.get_name().partition("@")[0] for task in asyncio.all_tasks()}
+        unwatched = [each for each in scope.watched if _watcher_name(each.resource) not in names]
+        if unwatched and loop.time() > watching_by_s:
+            kinds = ", ".join(each.resource.plural for each in unwatched)
+            return KopfIdleError(f"nobody watches {kinds}")
+
+
+def _watcher_name(resource: Resource) -> str:
+    """Name the task in which kopf watches a kind (kopf._core.reactor.orchestration)."""
+    return f"watcher for {resource.plural}.{resource.version}.{resource.group}".rstrip(".")
 
 
 def _handler_of(watched: Watched, emit: Callable[[Key], None]) -> Callable[..., Any]:

@@ -1,7 +1,7 @@
 """kopf as event source: in threads with loops of their own, started again whenever kopf ends.
 
-kopf ends by itself when a watcher meets something it does not understand (404, 410 on a list, 401
-twice, ERROR 500 in a stream) and cancels every task of its loop. Here that costs a few seconds of
+kopf ends by itself when a watcher meets something it does not understand (404, 410 on a list, ERROR
+500 in a stream) and cancels every task of its loop. Here that costs a few seconds of
 events and nothing else: queue, guard and ADS live in another thread.
 """
 
@@ -31,6 +31,8 @@ RESTART_S_FIRST: Final = 0.5
 RESTART_S_MAX: Final = 5.0
 HEALTHY_AFTER_S: Final = 60.0  # a run this long counts as a success: back-off begins anew
 STOP_TIMEOUT_S: Final = 10.0
+CANCEL_COUNT_MAX: Final = 10
+CANCEL_PAUSE_S: Final = 0.1
 
 logger = logging.getLogger(__name__)
 
@@ -153,7 +155,7 @@ class _Runner(threading.Thread):
         while not self._stopping.is_set():
             began_s = time.monotonic()
             try:
-                asyncio.run(self._run_once())
+                self._run_loop()
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - kopf raises what killed a watcher, of any type
                 logger.warning("watching %s ended: %s", self._scope.name, error or repr(error))
             if self._stopping.is_set():
@@ -172,11 +174,25 @@ class _Runner(threading.Thread):
                 loop, stop = self._current
                 loop.call_soon_threadsafe(stop.set)
 
+    def _run_loop(self) -> None:
+        """Do one run in an event loop that is thrown away with whatever hangs in it.
+
+        `asyncio.run` would wait for every task without limit.
+        """
+        loop = asyncio.new_event_loop()
+        loop.set_exception_handler(_note)
+        try:
+            loop.run_until_complete(self._run_once())
+        finally:
+            loop.run_until_complete(_cancel_all())
+            loop.close()
+
     async def _run_once(self) -> None:
+        loop = asyncio.get_running_loop()
         # kopf would wait for a threading.Event in a worker thread that outlives a failed run.
         stop = asyncio.Event()
         with self._lock:
-            self._current = (asyncio.get_running_loop(), stop)
+            self._current = (loop, stop)
         try:
             if self._stopping.is_set():
                 return
@@ -205,3 +221,25 @@ class _Runner(threading.Thread):
                 reason="NotFound",
                 message=f"{', '.join(missing)} are not served: install the CRDs (crds/*.yaml)",
             )
+
+
+def _note(_loop: asyncio.AbstractEventLoop, context: Mapping[str, Any]) -> None:
+    """Take what nobody awaited: of several watchers that die together kopf raises one error only.
+
+    In one line, because the garbage collector calls this at any time and in any thread.
+    """
+    logger.debug("kopf: %s: %r", context["message"], context.get("exception"))
+
+
+async def _cancel_all() -> None:
+    """Cancel every other task of the loop, again and again: a watcher of kopf can swallow one."""
+    for _ in range(CANCEL_COUNT_MAX):
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        if not tasks:
+            return
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks, timeout=CANCEL_PAUSE_S)
+    names = sorted(task.get_name() for task in asyncio.all_tasks() - {asyncio.current_task()})
+    if names:
+        logger.warning("these tasks of kopf do not end and are left behind: %s", ", ".join(names))

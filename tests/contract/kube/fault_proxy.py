@@ -15,8 +15,8 @@ from slipway_operator.adapters.kubeconfig import ClusterAccess
 class FaultProxy:
     """Forwards plain HTTP with the administrator's certificate, until told otherwise.
 
-    `status` is answered instead of forwarding; `is_frozen` lets requests hang. `lists` and
-    `watches` count what was forwarded or refused.
+    `status` is answered instead of forwarding (only for `path`, where one is given),
+    `refusal_count` times so far; `is_frozen` lets requests hang.
     """
 
     def __init__(self, access: ClusterAccess) -> None:
@@ -25,7 +25,9 @@ class FaultProxy:
         self._session: aiohttp.ClientSession | None = None
         self._streams: set[asyncio.Task[None]] = set()
         self.status: int | None = None
+        self.path = ""
         self.is_frozen = False
+        self.refusal_count = 0
         self.url = ""
 
     @classmethod
@@ -59,16 +61,18 @@ class FaultProxy:
     async def _forward(self, request: web.Request) -> web.StreamResponse:
         if self.is_frozen:
             await asyncio.sleep(60)
-        if self.status is not None:
+        if self.status is not None and self.path in ("", request.path):
+            self.refusal_count += 1
             reason = {404: "NotFound", 410: "Expired"}.get(self.status, "Injected")
             body = {"kind": "Status", "code": self.status, "reason": reason, "message": "injected"}
             return web.json_response(body, status=self.status)
         assert self._session is not None
-        headers = {k: v for k, v in request.headers.items() if k in ("Accept", "Content-Type")}
+        wanted = ("Accept", "Content-Type")
+        headers = {name: request.headers[name] for name in wanted if name in request.headers}
         async with self._session.request(
             request.method,
             self._server + request.path_qs,
-            data=await request.read(),
+            data=await request.read() or None,
             headers=headers,
             timeout=aiohttp.ClientTimeout(total=None),
         ) as upstream:
