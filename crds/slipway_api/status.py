@@ -246,8 +246,8 @@ class ModelDeploymentStatus(ContractModel):
     phase: Annotated[
         Word | None,
         Field(
-            description="One word: Pending, Serving, RollingOut, Paused, Aborting, RolledBack, Stalled"
-            " or Failed."
+            description="One word: Pending, Serving, RollingOut, Paused, Aborting, RolledBack,"
+            " Stalled or Failed."
         ),
     ] = None
     stable: Annotated[
