@@ -35,7 +35,8 @@ class Cgroups:
         if self.version == 2:
             present = set((self.root / "cgroup.controllers").read_text().split())
         else:
-            present = {hierarchy.name for hierarchy in self._hierarchies()}
+            # Joint hierarchies are named after all of their controllers: cpu,cpuacct.
+            present = {name for each in self._hierarchies() for name in each.name.split(",")}
         missing = [name for name in REQUIRED if name not in present]
         if missing:
             raise SandboxError(

@@ -8,11 +8,11 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from sandbox import (
     images,
@@ -21,6 +21,7 @@ from sandbox import (
     network,
     node_files,
     packages,
+    processes,
     raising,
     toolchain,
 )
@@ -69,7 +70,7 @@ class Node:
 class Cluster:
     """The cluster called `name`, which may be up or not."""
 
-    def __init__(self, name: str, *, nodes: int, log: Log) -> None:
+    def __init__(self, name: str, *, nodes: int, log: Log, is_temporary: bool) -> None:
         if not name or len(name) > _NAME_LENGTH_MAX or not name.replace("-", "").isalnum():
             raise SandboxError(
                 f"{name!r} is no name for a cluster: letters, digits and hyphens, "
@@ -78,13 +79,20 @@ class Cluster:
         self.name = name
         self._nodes = nodes
         self._log = log
+        self._is_temporary = is_temporary
         self._places = places_module.places()
         self._cgroups = Cgroups()
 
     @classmethod
-    def create(cls, name: str, nodes: int = NODE_COUNT, *, log: Log = silent) -> "Cluster":
-        """Return the cluster called `name`; nothing is started. A name stands for one cluster."""
-        return cls(name, nodes=nodes, log=log)
+    def create(
+        cls, name: str, nodes: int = NODE_COUNT, *, log: Log = silent, is_temporary: bool = False
+    ) -> "Cluster":
+        """Return the cluster called `name`; nothing is started. A name stands for one cluster.
+
+        A temporary cluster belongs to the process that brings it up: once that has ended, however
+        it ended, the cluster counts as left behind, and the next `up` begins from nothing.
+        """
+        return cls(name, nodes=nodes, log=log, is_temporary=is_temporary)
 
     @property
     def folder(self) -> Path:
@@ -139,6 +147,7 @@ class Cluster:
         pause = images.ensure("pause", log=self._log)
         coredns = images.ensure("coredns", log=self._log)
         with self._locked():
+            self._refuse_if_owned()
             if self.is_up():
                 self._log(f"cluster {self.name!r} is up already, with {len(self.nodes)} nodes")
                 return
@@ -164,20 +173,38 @@ class Cluster:
                 self._remove()
 
     def clean(self, *, even_if_up: bool) -> None:
-        """Remove the cluster if a crash left it behind, or in any case; not while it comes up."""
+        """Remove the cluster if a crash left it behind, or in any case; not while it comes up.
+
+        One that came up and lost processes since is no leftover: perhaps a test ended them.
+        """
         _require_root()
         try:
             with self._locked(timeout_s=0.0):
-                if self._layout() is not None and (even_if_up or not self.is_up()):
+                layout = self._layout()
+                if layout is not None and (even_if_up or self.is_left_behind()):
                     with step(f"removing cluster {self.name!r}", log=self._log):
                         self._remove()
         except locks.LockHeldError as error:
             self._log(f"cluster {self.name!r} is left alone: {error}")
 
     def is_up(self) -> bool:
-        """Return whether it came up as a whole and all of its processes still run."""
+        """Return whether it came up as a whole, all of its processes run, and its owner too."""
         layout = self._layout()
-        return layout is not None and layout.ready.exists() and not self.missing()
+        return (
+            layout is not None
+            and layout.ready.exists()
+            and not self.missing()
+            and not self.is_left_behind()
+        )
+
+    def is_left_behind(self) -> bool:
+        """Return whether nobody can be using it: half made, its owner gone, or all of it ended."""
+        layout = self._layout()
+        if layout is None:
+            return False
+        owner = self._owner()
+        is_orphan = owner is not None and not owner.is_alive()
+        return is_orphan or not layout.ready.exists() or not self.pids
 
     def missing(self) -> tuple[str, ...]:
         """Return the names of processes that were started and have ended since."""
@@ -251,16 +278,39 @@ class Cluster:
             networks=network.networks_in_use(),
             log=self._log,
         )
-        settings = {"index": addresses.index, "nodes": addresses.node_count}
+        owner = processes.identify("owner", os.getpid()) if self._is_temporary else None
+        settings = {
+            "index": addresses.index,
+            "nodes": addresses.node_count,
+            "owner": asdict(owner) if owner is not None else None,
+        }
         (self.folder / _SETTINGS).write_text(json.dumps(settings), encoding="utf-8")
         return Layout(self.name, self.folder, addresses)
 
-    def _layout(self) -> Layout | None:
+    def _settings(self) -> dict[str, Any] | None:
         try:
-            settings = json.loads((self.folder / _SETTINGS).read_text(encoding="utf-8"))
+            found = json.loads((self.folder / _SETTINGS).read_text(encoding="utf-8"))
         except (FileNotFoundError, json.JSONDecodeError):
             return None
+        return dict(found)
+
+    def _layout(self) -> Layout | None:
+        settings = self._settings()
+        if settings is None:
+            return None
         return Layout(self.name, self.folder, Addresses(settings["index"], settings["nodes"]))
+
+    def _owner(self) -> Process | None:
+        owner = (self._settings() or {}).get("owner")
+        return None if owner is None else Process(**owner)
+
+    def _refuse_if_owned(self) -> None:
+        owner = self._owner()
+        if owner is not None and owner.pid != os.getpid() and owner.is_alive():
+            raise SandboxError(
+                f"cluster {self.name!r} belongs to process {owner.pid}, which still runs; "
+                "wait for its end or use another name"
+            )
 
     def _site(self) -> raising.Site:
         return raising.Site(self.layout, self.programs, self._cgroups, self._log)
@@ -271,8 +321,9 @@ class Cluster:
 
     def _remove_leftovers(self) -> None:
         if self._layout() is not None:
-            missing = ", ".join(self.missing()) or "it never came up as a whole"
-            with step(f"removing what is left of cluster {self.name!r} ({missing})", log=self._log):
+            why = ", ".join(self.missing()) or "its maker was killed"
+            what = f"removing what is left of cluster {self.name!r} ({why})"
+            with step(what, log=self._log):
                 self._remove()
 
     def _remove(self) -> None:
@@ -284,6 +335,17 @@ class Cluster:
         (self.folder / _SETTINGS).unlink()
         layout.ready.unlink(missing_ok=True)
         Claims().release(self.folder)
+
+
+@contextmanager
+def temporary(name: str, nodes: int = NODE_COUNT, *, log: Log = silent) -> Iterator[Cluster]:
+    """Bring up a cluster for a block of code, from nothing, and take it down afterwards."""
+    made = Cluster.create(name, nodes, log=log, is_temporary=True)
+    made.up()
+    try:
+        yield made
+    finally:
+        made.down()
 
 
 def names(places: places_module.Places) -> tuple[str, ...]:

@@ -78,8 +78,8 @@ def clean(arguments: argparse.Namespace) -> int:
 def env(arguments: argparse.Namespace) -> int:
     """Print what a shell needs to use the cluster."""
     found = Cluster.create(arguments.name)
-    folders = f"{found.programs}:{Path(sys.executable).parent}"
     print(f"export KUBECONFIG={shlex.quote(str(found.kubeconfig))}")
+    folders = f"{found.programs}:{Path(sys.executable).parent}"
     print(f'export PATH={shlex.quote(folders)}:"$PATH"')
     return 0
 

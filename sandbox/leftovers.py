@@ -19,6 +19,7 @@ from sandbox.journal import Entry, Journal
 from sandbox.processes import Process
 
 _SHIM: Final = "containerd-shim"
+_GRACE_S: Final = 1.0  # an API server takes its time for watches that nobody will read
 _KILL_TIMEOUT_S: Final = 10.0
 _POLL_S: Final = 0.05
 _UMOUNT_TIMEOUT_S: Final = 20.0
@@ -30,7 +31,7 @@ def undo(journal: Journal, *, run: Path | None, cgroups: Cgroups) -> None:
     `run` is the cluster's folder of sockets: containerd's shims are known by it.
     """
     # Who makes pods ends first; then pods, whatever state they are in; then what they used.
-    processes.stop(running(journal))
+    processes.stop(running(journal), grace_s=_GRACE_S)
     if run is not None:
         processes.stop(shims(run), grace_s=1.0)
     for entry in journal.of("cgroup"):
