@@ -11,9 +11,9 @@ import yaml
 
 from sandbox.apiserver import ApiServer
 from slipway_api.crd import KINDS
-from slipway_operator.adapters.kube import KubeClient, Object
+from slipway_operator.adapters.kube import KubeClient
 from slipway_operator.adapters.kube_errors import Invalid
-from slipway_operator.adapters.kube_http import Request
+from slipway_operator.adapters.kube_http import Object, Request
 from slipway_operator.adapters.kube_resources import (
     COMPUTE_POOLS,
     CUSTOM_RESOURCE_DEFINITIONS,

@@ -10,7 +10,8 @@ import pytest
 
 from sandbox.apiserver import ApiServer
 from slipway_operator.adapters.events import EventRecorder, Notice, Subject
-from slipway_operator.adapters.kube import KubeClient, Object
+from slipway_operator.adapters.kube import KubeClient
+from slipway_operator.adapters.kube_http import Object
 from slipway_operator.adapters.kube_resources import EVENTS, MODEL_DEPLOYMENTS
 from slipway_operator.adapters.kubeconfig import ClusterAccess
 from tests.contract.kube.fault_proxy import FaultProxy

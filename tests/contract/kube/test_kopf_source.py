@@ -17,9 +17,9 @@ from sandbox import processes
 from sandbox.apiserver import ApiServer
 from slipway_operator.adapters.event_source import Key, KeyKind
 from slipway_operator.adapters.kopf_source import KopfSource
-from slipway_operator.adapters.kube import KubeClient, Object
+from slipway_operator.adapters.kube import KubeClient
 from slipway_operator.adapters.kube_errors import ApiError, Conflict
-from slipway_operator.adapters.kube_http import Request
+from slipway_operator.adapters.kube_http import Object, Request
 from slipway_operator.adapters.kube_resources import (
     COMPUTE_POOLS,
     MODEL_DEPLOYMENTS,

@@ -9,7 +9,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from slipway_operator.adapters.kube import KubeClient, Object, WatchEvent
+from slipway_operator.adapters.kube import KubeClient, WatchEvent
 from slipway_operator.adapters.kube_errors import (
     ApiError,
     Conflict,
@@ -19,7 +19,7 @@ from slipway_operator.adapters.kube_errors import (
     NotFound,
     Unreachable,
 )
-from slipway_operator.adapters.kube_http import Request
+from slipway_operator.adapters.kube_http import Object, Request
 from slipway_operator.adapters.kube_resources import (
     DEPLOYMENTS,
     MODEL_DEPLOYMENTS,
