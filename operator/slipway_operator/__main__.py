@@ -21,7 +21,7 @@ def main() -> int:
     logging.basicConfig(
         level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
     )
-    logging.getLogger("kopf").setLevel(logging.WARNING)
+    logging.getLogger("kopf").setLevel(logging.CRITICAL)  # its supervisor says why it ended
     asyncio.run(Operator(settings, access).run())
     return 0
 

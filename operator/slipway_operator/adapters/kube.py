@@ -254,7 +254,7 @@ class KubeClient:
         while True:
             answer = await self._transport.answer(page_request)
             page = parsed(answer.body, request.what)
-            items += page["items"]
+            items += page["items"] or ()  # a list of metadata without any says null
             token = page["metadata"].get("continue")
             if not token:
                 return Listing(tuple(items), page["metadata"]["resourceVersion"])

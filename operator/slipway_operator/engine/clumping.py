@@ -77,6 +77,11 @@ class Clumping:
             phi = max(phi, (seen + prior) / (expected + PRIOR_WEIGHT))
         self.phi = phi
 
+    @property
+    def is_measured(self) -> bool:
+        """Whether stable had enough failures for `phi` to be more than its starting value."""
+        return max(self._expected) >= PRIOR_WEIGHT
+
     def dump(self) -> list[float]:
         """Return what `load` needs; open blocks of up to a minute are not part of it."""
         return [self._start, *self._seen, *self._expected]

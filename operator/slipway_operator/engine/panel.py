@@ -66,8 +66,10 @@ class Panel:
 
     @property
     def phi(self) -> float:
-        """Clumping as measured, for the next rollout to start from."""
-        return max(gate.clumping.phi for gate in self.gates[:2])
+        """Clumping for the next rollout to start from: the largest measured, else this start's."""
+        always_on = [gate.clumping for gate in self.gates[:2]]
+        measured = [one.phi for one in always_on if one.is_measured]
+        return max(measured, default=always_on[0].phi)
 
     def verdicts(self, now_s: float, *, is_source_alive: bool) -> tuple[Verdict, ...]:
         """Say what every gate says now."""
