@@ -162,6 +162,8 @@ async def run(
             registry=registry_of(scope, login=login, emit=emit),
             settings=settings_of(scope),
             standalone=True,
+            # kopf would make one from the user's name, which a container's bare uid has not.
+            identity=f"slipway-{scope.name}",  # type: ignore[arg-type]  # a NewType kopf hides
             clusterwide=scope.namespace is None,
             namespaces=[] if scope.namespace is None else [scope.namespace],
             stop_flag=stop,
