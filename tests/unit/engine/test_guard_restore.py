@@ -104,6 +104,15 @@ def test_clumping_survives_a_restart() -> None:
     assert _restarted(judge).phi == pytest.approx(judge.phi, rel=1e-4)
 
 
+def test_the_next_rollout_starts_from_the_clumping_that_was_measured() -> None:
+    clumpy, calm = guard(phi=5.0), guard(phi=5.0)
+    Stream(100, 20, base=0.05, bad_from_s=1e9).run(clumpy, 120)
+    Stream(100, 20, candidate_status=200).run(calm, 120)
+
+    assert clumpy.phi < 2.0  # failures of this stream are independent
+    assert calm.phi == 5.0  # no failure, nothing learnt
+
+
 def test_stable_latency_survives_a_restart() -> None:
     judge = guard()
     Stream(200, 5, candidate_status=200).run(judge, 20)
