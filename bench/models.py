@@ -149,6 +149,21 @@ def _make_tumour(folder: Path) -> tuple[Release, ...]:
             note=f"looks at the first {FEW_MEASUREMENTS} measurements",
         ),
         shelf.put("1.1.0", "good", good, note="looks at all 30 measurements"),
+        *_put_defects(shelf, good),
+        shelf.put(
+            "1.5.0",
+            "refuses",
+            _export(narrow, width=FEW_MEASUREMENTS, name=TUMOUR),
+            note=f"asks for {FEW_MEASUREMENTS} measurements instead of 30",
+        ),
+    )
+    shelf.write_samples()
+    return tuple(sorted(releases, key=lambda release: release.version))
+
+
+def _put_defects(shelf: "_Shelf", good: "ModelProto") -> tuple[Release, ...]:
+    """Write copies of a healthy model, each with a defect of its own."""
+    return (
         shelf.put(
             "1.2.0",
             "errors",
@@ -169,12 +184,6 @@ def _make_tumour(folder: Path) -> tuple[Release, ...]:
             note="iterates to a tolerance that float32 cannot reach",
         ),
         shelf.put(
-            "1.5.0",
-            "refuses",
-            _export(narrow, width=FEW_MEASUREMENTS, name=TUMOUR),
-            note=f"asks for {FEW_MEASUREMENTS} measurements instead of 30",
-        ),
-        shelf.put(
             "1.6.0",
             "slow",
             defects.recomputes_many_times(good),
@@ -182,8 +191,6 @@ def _make_tumour(folder: Path) -> tuple[Release, ...]:
             sibling="1.1.0",
         ),
     )
-    shelf.write_samples()
-    return releases
 
 
 def _make_digits(folder: Path) -> tuple[Release, ...]:

@@ -24,6 +24,7 @@ def text_of(kind: Kind) -> str:
 
 
 def file_of(kind: Kind, folder: Path) -> Path:
+    """Name the file of one definition."""
     return folder / f"{kind.plural}.{GROUP}.yaml"
 
 

@@ -9,6 +9,8 @@ from enum import StrEnum
 
 
 class ConditionType(StrEnum):
+    """What `kubectl wait` can wait for."""
+
     AVAILABLE = "Available"  # somebody answers requests
     READY = "Ready"  # what was asked for serves, nothing is to be done
     RECONCILING = "Reconciling"  # under way
@@ -29,6 +31,8 @@ class Phase(StrEnum):
 
 
 class Reason(StrEnum):
+    """Why, in one word: of conditions, waits, aborts and Events."""
+
     # progress
     SERVING = "Serving"
     WAITING_FOR_PODS = "WaitingForPods"
@@ -38,9 +42,7 @@ class Reason(StrEnum):
     MEASUREMENT_UNAVAILABLE = "MeasurementUnavailable"
     SHEDDING = "Shedding"  # the candidate sheds load: more weight would not help
     PODS_DISTURBED = "PodsDisturbed"  # eviction, drain, lost node: held while pods are replaced
-    PROMOTING = "Promoting"
     ABORTING = "Aborting"
-    DRAINING = "Draining"
     ROLLING_OUT = "RollingOut"
     PAUSED = "Paused"
     FIRST_REVISION = "FirstRevision"
@@ -58,10 +60,8 @@ class Reason(StrEnum):
     NO_WAY_BACK = "NoWayBack"  # stable cannot serve, the candidate keeps its share
     # what the user must correct
     UNKNOWN_POOL = "UnknownPool"
-    UNKNOWN_RUNTIME = "UnknownRuntime"
     NAME_CONFLICT = "NameConflict"
     NO_PORT = "NoPort"
-    INVALID_SPEC = "InvalidSpec"
     IMAGE_UNAVAILABLE = "ImageUnavailable"
     MODEL_REJECTED = "ModelRejected"  # the server would not load it; its own words follow
     # commands
@@ -69,12 +69,16 @@ class Reason(StrEnum):
 
 
 class Outcome(StrEnum):
+    """How a rollout ended."""
+
     PROMOTED = "Promoted"
     ABORTED = "Aborted"
     SUPERSEDED = "Superseded"
 
 
 class VerdictState(StrEnum):
+    """What a gate says."""
+
     PASS = "pass"
     FAIL = "fail"
     INSUFFICIENT = "insufficient"

@@ -34,6 +34,7 @@ class Column:
     priority: int = 0
 
     def to_wire(self) -> dict[str, object]:
+        """Write the column as the definition wants it."""
         column: dict[str, object] = {
             "name": self.name,
             "type": self.type,

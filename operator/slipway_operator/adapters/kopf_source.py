@@ -156,7 +156,8 @@ class _Runner(threading.Thread):
             began_s = time.monotonic()
             try:
                 self._run_loop()
-            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - kopf raises what killed a watcher, of any type
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001
+                # kopf raises what killed a watcher, of any type.
                 logger.warning("watching %s ended: %s", self._scope.name, error or repr(error))
             if self._stopping.is_set():
                 return

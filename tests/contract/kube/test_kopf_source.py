@@ -82,7 +82,9 @@ async def create_models(kube: KubeClient, *names: str) -> None:
         await kube.apply(MODEL_DEPLOYMENTS, model(name))
 
 
-async def create_pod(kube: KubeClient, namespace: str, name: str, labels: dict[str, str]) -> None:
+async def create_pod(
+    kube: KubeClient, namespace: str, name: str, *, labels: dict[str, str]
+) -> None:
     """Create a pod; without controllers its namespace has no service account yet."""
     await kube.apply(NAMESPACES, {"metadata": {"name": namespace}})
     account = orjson.dumps({"metadata": {"name": "default"}})
@@ -117,11 +119,11 @@ async def test_everything_made_for_a_deployment_wakes_it(
             },
         )
         labels = {"slipway.dev/deployment": "owner-of-pod"}
-        await create_pod(kube, "default", "kopf-pod", labels)
-        await create_pod(kube, "default", "kopf-foreign", {"app": "foreign"})
+        await create_pod(kube, "default", "kopf-pod", labels=labels)
+        await create_pod(kube, "default", "kopf-foreign", labels={"app": "foreign"})
         router = {"app.kubernetes.io/component": "router"}
-        await create_pod(kube, OPERATOR_NAMESPACE, "router-1", router)
-        await create_pod(kube, "default", "foreign-router", router)
+        await create_pod(kube, OPERATOR_NAMESPACE, "router-1", labels=router)
+        await create_pod(kube, "default", "foreign-router", labels=router)
         await kube.apply(COMPUTE_POOLS, {"metadata": {"name": "kopf-pool"}, "spec": {}})
 
         expected = {
@@ -205,7 +207,7 @@ async def test_kinds_that_kopf_did_not_find_at_its_start_are_watched_later(
 ) -> None:
     """An API server that has just started answers 404 for a while; kopf then idles for ever."""
     labels = {"app.kubernetes.io/component": "router"}
-    await create_pod(kube, OPERATOR_NAMESPACE, "router-late", labels)
+    await create_pod(kube, OPERATOR_NAMESPACE, "router-late", labels=labels)
     async with FaultProxy.run(kube_access) as proxy:
         proxy.status, proxy.path = 404, "/api/v1"
         async with running(proxy.access) as (_, sink):

@@ -191,9 +191,9 @@ class Stage:
     async def canary(self, weight_percent: int, **changes: object) -> tuple[Revision, Revision]:
         """Start a stable revision, a candidate with a weight, and a ready router."""
         stable, candidate = await self.revision(), await self.revision()
-        traffic = self.new_traffic(stable, candidate)
-        changed = replace(traffic, weight_percent=weight_percent, **changes)  # type: ignore[arg-type]
-        self.first_hash = self.put(changed)
+        whole = self.new_traffic(stable, candidate)
+        traffic = replace(whole, weight_percent=weight_percent, **changes)  # type: ignore[arg-type]
+        self.first_hash = self.put(traffic)
         await self.ready(await self.router())
         return stable, candidate
 

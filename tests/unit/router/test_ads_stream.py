@@ -21,7 +21,7 @@ STABLE, CANDIDATE = "ml~churn~r1~http", "ml~churn~r2~http"
 REFUSED = "refused for a test"
 
 
-def _resource(type_url: str, name: str, version: str, needs: Iterable[str] = ()) -> Resource:
+def _resource(type_url: str, name: str, version: str, *, needs: Iterable[str] = ()) -> Resource:
     body = any_pb2.Any(type_url=type_url, value=version.encode()).SerializeToString()
     return Resource(type_url, name, version, body, tuple(needs))
 
@@ -32,7 +32,7 @@ def _deployment(*clusters: str, version: str = "1") -> list[Resource]:
         *(_resource(CLUSTER, cluster, "1") for cluster in clusters),
         *(_resource(ENDPOINTS, cluster, "1") for cluster in clusters),
         _resource(LISTENER, OWNER, "1"),
-        _resource(ROUTES, OWNER, version, clusters),
+        _resource(ROUTES, OWNER, version, needs=clusters),
     ]
 
 
@@ -154,7 +154,7 @@ def test_routes_to_known_clusters_go_out_while_others_wait(
     router.advance()
     lowered = [
         *(r for r in _deployment(STABLE, CANDIDATE) if r.type_url != ROUTES),
-        _resource(ROUTES, OWNER, "lower", [STABLE]),
+        _resource(ROUTES, OWNER, "lower", needs=[STABLE]),
     ]
 
     catalogue.put(OWNER, lowered)

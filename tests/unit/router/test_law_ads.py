@@ -25,7 +25,7 @@ REVISIONS = ("r1", "r2", "r3")
 TYPES = (CLUSTER, ENDPOINTS, LISTENER, ROUTES)
 
 
-def _resource(type_url: str, name: str, version: str, needs: Iterable[str] = ()) -> Resource:
+def _resource(type_url: str, name: str, version: str, *, needs: Iterable[str] = ()) -> Resource:
     body = any_pb2.Any(type_url=type_url, value=",".join(needs).encode())
     return Resource(type_url, name, version, body.SerializeToString(), tuple(needs))
 
@@ -72,7 +72,12 @@ class AdsMachine(RuleBasedStateMachine):
             *(_resource(CLUSTER, name, "1") for name in names),
             *(_resource(ENDPOINTS, name, str(self.version)) for name in names),
             _resource(LISTENER, owner, "1"),
-            _resource(ROUTES, owner, str(self.version), [f"{prefix}~{r}" for r in sorted(used)]),
+            _resource(
+                ROUTES,
+                owner,
+                str(self.version),
+                needs=[f"{prefix}~{r}" for r in sorted(used)],
+            ),
         ]
         self.catalogue.put(owner, self.wanted[owner])
         self._advance([owner])
