@@ -104,7 +104,7 @@ def manifest(
             "replicas": REPLICAS,
             "resources": {
                 "requests": {"cpu": "100m", "memory": "192Mi"},
-                "limits": {"cpu": "500m", "memory": "320Mi"},
+                "limits": {"cpu": "1", "memory": "320Mi"},
             },
         },
         "strategy": {

@@ -40,7 +40,7 @@ class Settings:
     grpc_port: int = names.PORT_GRPC
     threads: int = 1  # of ONNX Runtime, within one inference
     concurrency: int = 2  # inferences at once
-    queue_max: int = 64  # requests that wait; more are shed
+    queue_max: int = 256  # requests that wait; more are shed
     body_bytes_max: int = _BODY_BYTES_MAX
     access_log: AccessLogFormat = AccessLogFormat.OFF
     grace_s: float = 5.0  # from SIGTERM until the listeners close: routers notice meanwhile
@@ -65,7 +65,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         grpc_port=env.integer("GRPC_PORT", names.PORT_GRPC, least=0),
         threads=env.integer("THREADS", 1, least=1),
         concurrency=env.integer("CONCURRENCY", 2, least=1),
-        queue_max=env.integer("QUEUE_MAX", 64, least=0),
+        queue_max=env.integer("QUEUE_MAX", 256, least=0),
         body_bytes_max=env.integer("BODY_BYTES_MAX", _BODY_BYTES_MAX, least=1),
         access_log=env.parsed(
             "ACCESS_LOG", AccessLogFormat.OFF, parse=AccessLogFormat, expected="off or json"

@@ -27,7 +27,7 @@ Answer = Callable[[Any], Awaitable[Any]]
 
 
 class InferenceService:
-    """The six methods of the protocol. Each answer's initial metadata names the revision."""
+    """The six methods of the protocol. Each answer's metadata names the revision."""
 
     def __init__(self, dataplane: Dataplane, attempts: Attempts, *, revision: str) -> None:
         self._dataplane = dataplane
@@ -49,29 +49,36 @@ class InferenceService:
 
     def _guarded(self, answer: Answer) -> Callable[[Any, Context], Awaitable[Any]]:
         async def call(request: Any, context: Context) -> Any:
-            await self._send_stamps(context, _request_id(context))
+            stamps = self._stamps(_request_id(context))
             try:
-                return await answer(request)
+                response = await answer(request)
             except ServingError as err:
-                await context.abort(errors.CODES[err.kind], err.message)
+                await context.abort(errors.CODES[err.kind], err.message, stamps)
+            await context.send_initial_metadata(stamps)
+            return response
 
         return call
 
-    async def _send_stamps(self, context: Context, request_id: str) -> None:
-        stamps = [self._stamp]
-        if request_id:
-            stamps.append((names.HEADER_REQUEST_ID, request_id))
-        await context.send_initial_metadata(stamps)
+    def _stamps(self, request_id: str) -> tuple[tuple[str, str], ...]:
+        """Metadata of an answer, sent with it and never before.
+
+        Headers that went out cannot be taken back: a router could no longer try another pod, nor
+        hold a hanging attempt to its limit. A failure is trailers only, for the same reason.
+        """
+        if not request_id:
+            return (self._stamp,)
+        return (self._stamp, (names.HEADER_REQUEST_ID, request_id))
 
     async def _infer(self, request: Any, context: Context) -> Any:
         request_id = _request_id(context)
         attempt = self._attempts.begin("grpc", path=INFER_PATH, request_id=request_id)
         code = grpc.StatusCode.CANCELLED
         try:
-            await self._send_stamps(context, request_id)
             answer, code, message = await self._outcome(request)
+            stamps = self._stamps(request_id)
             if code is not grpc.StatusCode.OK:
-                await context.abort(code, message)
+                await context.abort(code, message, stamps)
+            await context.send_initial_metadata(stamps)
             return answer
         finally:
             attempt.end(errors.number(code), code.name)
