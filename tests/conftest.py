@@ -1,5 +1,6 @@
 """Programs that several tests share. Everything here runs the real thing on loopback."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -7,6 +8,9 @@ import pytest
 
 from sandbox.apiserver import ApiServer
 from sandbox.progress import Progress
+
+# Before any test loads ONNX Runtime, which would report to its makers; inherited by what tests run.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 @pytest.fixture(scope="session")
