@@ -10,7 +10,7 @@ from typing import Final
 
 from slipway_api import names, status
 from slipway_api.base import duration_s
-from slipway_api.conditions import Phase, Reason
+from slipway_api.conditions import Outcome, Phase, Reason
 from slipway_operator.engine import actions, aims, course, plan, podevents, rollout, standing
 from slipway_operator.engine.actions import Action, Decision
 from slipway_operator.engine.course import Course, Stall
@@ -191,12 +191,8 @@ def _publication(now_course: Course, seen: Observation, now: datetime) -> tuple[
         return ()
     if not routing.published and not routing.is_verified:
         return ()
-    memory = now_course.rollout
-    is_late = (
-        memory is not None
-        and memory.abort is not None
-        and now - memory.abort.at >= timedelta(seconds=rollout.CONFIRM_S)
-    )
+    lowered_at = _lowered_at(now_course)
+    is_late = lowered_at is not None and now - lowered_at >= timedelta(seconds=rollout.CONFIRM_S)
     addresses = tuple(
         sorted(
             address
@@ -207,6 +203,15 @@ def _publication(now_course: Course, seen: Observation, now: datetime) -> tuple[
     if not addresses or addresses == routing.published:
         return ()
     return (actions.PublishAddress(routing.port, addresses),)
+
+
+def _lowered_at(now_course: Course) -> datetime | None:
+    """Tell when the last candidate was taken back: a router that does not know it may not stay."""
+    memory = now_course.rollout
+    if memory is not None:
+        return memory.abort.at if memory.abort is not None else None
+    last = now_course.history[0] if now_course.history else None
+    return last.ended_at if last is not None and last.outcome != Outcome.PROMOTED else None
 
 
 def _watch(now_course: Course, seen: Observation) -> actions.Watch | None:
@@ -233,7 +238,7 @@ def _status(
     guard = seen.guard
     memory = now_course.rollout
     if guard is not None and memory is not None and guard.rollout == memory.id:
-        memory = memory.model_copy(update={"evidence": guard.evidence})
+        memory = memory.model_copy(update={"evidence": guard.evidence, "phi": guard.phi})
     return status.ModelDeploymentStatus(
         observed_generation=metadata.generation,
         phase=stand.phase,

@@ -33,7 +33,7 @@ class GuardView:
     `rollout` is the rollout's id; a view of another rollout counts as none. `is_shedding`: the
     candidate shed load in the last seconds more than stable did. `evidence` is the opaque text
     that restores the guard after a restart (below 4 KiB). `stable_latency_s_p999` is None before
-    the first answer of stable.
+    the first answer of stable. `phi` is how far failures come in clumps, for the next rollout.
     """
 
     rollout: str
@@ -41,6 +41,7 @@ class GuardView:
     is_shedding: bool
     evidence: str
     stable_latency_s_p999: float | None
+    phi: float | None = None
 
     @property
     def failed(self) -> Verdict | None:

@@ -60,7 +60,7 @@ class Operator:
         self._guards = Guards(
             weight_percent=self._weight_percent,
             last_heard_s=self._last_heard_s,
-            wake=lambda owner, urgent: self._queue.add(_key(owner), urgent=urgent),
+            wake=self._verdict_changed,
         )
         self._als = AccessLogServer(self._guards.observe, _ignore)
         self._xds = XdsServer(self._ads, self._als)
@@ -247,6 +247,12 @@ class Operator:
 
     def _routers_changed(self) -> None:
         self._table.changed()
+
+    def _verdict_changed(self, owner: Owner, is_failed: bool) -> None:
+        """Lower at once, whatever the API server or the queue are busy with; then look anew."""
+        if is_failed:
+            self._reconciler.lower(owner)
+        self._queue.add(_key(owner), urgent=is_failed)
 
     def _wake(self, owner: Owner) -> None:
         self._queue.add(_key(owner))

@@ -54,7 +54,7 @@ class Reconciler:
 
     async def run(self, owner: Owner) -> None:
         """Bring one ModelDeployment as far as it goes now; raises `ApiError`."""
-        self._lower(owner)
+        self.lower(owner)
         try:
             snapshot = await self._rooms.observer.look(owner)
         except LeftoverError as error:
@@ -77,10 +77,11 @@ class Reconciler:
         if decision.wake_at is not None:
             self._wake_in(_key(owner), max(0.0, (decision.wake_at - now).total_seconds()))
 
-    def _lower(self, owner: Owner) -> None:
+    def lower(self, owner: Owner) -> None:
         """Push a lower weight at once, from the last look and what the guard says now.
 
-        Needs no API server; the look that follows comes to the same end and tells it in status.
+        Needs no API server and waits for nothing; the look that follows comes to the same end and
+        tells it in status.
         """
         snapshot = self._snapshots.get(owner)
         applied = self._rooms.table.applied(owner)
@@ -112,7 +113,9 @@ class Reconciler:
                 seen.deployment, decision.status, resource_version=snapshot.resource_version
             ),
         )
-        if decision.traffic is not None and is_raised:
+        guard = rooms.guards.view(snapshot.owner)
+        is_convicted = guard is not None and guard.failed is not None  # while status was written
+        if decision.traffic is not None and is_raised and not is_convicted:
             rooms.table.apply(decision.traffic)
         self._tell(snapshot, decision, now)
         if numbers_s is not None:

@@ -326,6 +326,18 @@ def test_stable_latency_is_known_from_its_first_answer() -> None:
     assert judge.view().stable_latency_s_p999 == pytest.approx(0.2, rel=0.06)
 
 
+def test_a_moments_pause_of_the_machine_does_not_pass_for_stables_slowest_answer() -> None:
+    judge = guard()
+    answers = [
+        attempt(f"{n}", START_S + n / 1000, revision=STABLE, took_s=3.0 if n < 5 else 0.01)
+        for n in range(1500)
+    ]
+
+    feed(judge, answers, START_S + 5)
+
+    assert judge.view().stable_latency_s_p999 == pytest.approx(0.01, rel=0.06)
+
+
 def test_time_that_runs_backwards_does_no_harm() -> None:
     judge = guard()
 
