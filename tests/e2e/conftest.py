@@ -1,0 +1,67 @@
+"""One cluster with Slipway on it, shared by the whole tier; tests use namespaces of their own.
+
+With SLIPWAY_E2E_KEEP set, the cluster stays for the next run.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from typing import Final
+
+import pytest
+
+from bench import files, models
+from bench.ground import Ground, raised
+from sandbox import places
+from sandbox.cluster import Cluster
+from sandbox.progress import Progress
+from tests.e2e.scene import SYSTEM_NAMESPACE, Scene
+
+CLUSTER: Final = "e2e"
+CHART: Final = places.checkout() / "charts" / "slipway"
+KEEP: Final = "SLIPWAY_E2E_KEEP"
+NAMESPACES: Final = ("e2e", "e2e-east", "e2e-west")
+
+
+@pytest.fixture(scope="session")
+def ground() -> Iterator[Ground]:
+    """Raise the cluster; one that a killed run left is not trusted."""
+    log, keep = Progress(), KEEP in os.environ
+    if not keep:
+        Cluster.create(CLUSTER, log=log).down()
+    with raised(CLUSTER, keep=keep, log=log) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def scene(ground: Ground) -> Scene:
+    """Install Slipway by its chart, into a namespace that takes restricted pods only."""
+    made = Scene(ground)
+    made.kubectl("delete", "namespace", *NAMESPACES, "--ignore-not-found")
+    for name in (SYSTEM_NAMESPACE, *NAMESPACES):
+        made.make_namespace(name)
+    install(made)
+    return made
+
+
+def install(scene: Scene) -> None:
+    """Run `helm upgrade --install` and wait until operator and routers are ready."""
+    done = scene.run(
+        *("helm", "upgrade", "--install", "slipway", str(CHART), "--wait", "--timeout=100s"),
+        *(f"--namespace={SYSTEM_NAMESPACE}", "--values", "-"),
+        text=json.dumps(scene.ground.values),
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="session")
+def catalogue() -> models.Catalogue:
+    """Train the models, or take those of the last run."""
+    return models.make(places.places().cache / "models")
+
+
+@pytest.fixture(scope="session")
+def store(ground: Ground, catalogue: models.Catalogue) -> Iterator[str]:
+    """Serve model files to pods; the base of their addresses."""
+    with files.serve(catalogue.folder, address=ground.host_address) as base_url:
+        yield base_url

@@ -1,0 +1,41 @@
+"""One inference over gRPC as a program of its own, to be run inside the cluster's network.
+
+`python grpc_client.py HOST:PORT MODEL [AUTHORITY]` prints status, revision and body as JSON.
+"""
+
+import json
+import sys
+
+import grpc
+from tritonclient.grpc import service_pb2
+
+METHOD = "/inference.GRPCInferenceService/ModelInfer"
+TIMEOUT_S = 20.0
+VALUES = (1.0, -2.5)
+
+
+def main(target: str, model: str, authority: str = "") -> None:
+    """Ask once; whatever comes is printed."""
+    request = service_pb2.ModelInferRequest(model_name=model)
+    tensor = request.inputs.add(name="x", datatype="FP32")
+    tensor.shape.extend([1, len(VALUES)])
+    tensor.contents.fp32_contents.extend(VALUES)
+    options = [("grpc.default_authority", authority)] if authority else []
+    with grpc.insecure_channel(f"dns:///{target}", options=options) as channel:
+        infer = channel.unary_unary(
+            METHOD,
+            request_serializer=service_pb2.ModelInferRequest.SerializeToString,
+            response_deserializer=service_pb2.ModelInferResponse.FromString,
+        )
+        try:
+            answer, call = infer.with_call(request, timeout=TIMEOUT_S)
+            status, body = "OK", str(answer)
+        except grpc.RpcError as error:
+            call, status, body = error, error.code().name, error.details()
+        headers = dict((*(call.initial_metadata() or ()), *(call.trailing_metadata() or ())))
+    revision = headers.get("x-slipway-revision", "")
+    print(json.dumps({"status": status, "revision": revision, "body": body}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
