@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from sandbox import (
+    files,
     images,
     leftovers,
     locks,
@@ -40,6 +41,8 @@ NODE_COUNT: Final = 2
 _SETTINGS: Final = "cluster.json"
 _NAME_LENGTH_MAX: Final = 40
 _LOCK_TIMEOUT_S: Final = 600.0
+# A process that was killed while it started another leaves it the lock until that one execs.
+_CLEAN_LOCK_TIMEOUT_S: Final = 2.0
 _ENTER_WITH_NAMES: Final = (
     'mount --bind "$1" /etc/resolv.conf && mount --bind "$2" /etc/nsswitch.conf && '
     'shift 2 && exec "$@"'
@@ -179,7 +182,7 @@ class Cluster:
         """
         _require_root()
         try:
-            with self._locked(timeout_s=0.0):
+            with self._locked(timeout_s=_CLEAN_LOCK_TIMEOUT_S):
                 layout = self._layout()
                 if layout is not None and (even_if_up or self.is_left_behind()):
                     with step(f"removing cluster {self.name!r}", log=self._log):
@@ -239,9 +242,8 @@ class Cluster:
         folder = layout.folder / "client"
         resolver = folder / f"resolv-{namespace}.conf"
         names = folder / "nsswitch.conf"
-        folder.mkdir(parents=True, exist_ok=True)
-        resolver.write_text(node_files.resolver(layout.addresses.dns, namespace=namespace))
-        names.write_text("hosts: files dns\n")
+        files.write_whole(resolver, node_files.resolver(layout.addresses.dns, namespace=namespace))
+        files.write_whole(names, "hosts: files dns\n")
         return [
             "nsenter",
             f"--net={layout.addresses.client.namespace_file}",
@@ -284,7 +286,7 @@ class Cluster:
             "nodes": addresses.node_count,
             "owner": asdict(owner) if owner is not None else None,
         }
-        (self.folder / _SETTINGS).write_text(json.dumps(settings), encoding="utf-8")
+        files.write_whole(self.folder / _SETTINGS, json.dumps(settings))
         return Layout(self.name, self.folder, addresses)
 
     def _settings(self) -> dict[str, Any] | None:

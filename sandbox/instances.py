@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sandbox import locks
+from sandbox import files, locks
 from sandbox.addresses import INDEX_MAX, RUN, Addresses
 from sandbox.errors import SandboxError
 from sandbox.progress import Log
@@ -40,9 +40,7 @@ class Claims:
             for index in range(INDEX_MAX + 1):
                 plan = Addresses(index, node_count)
                 if index not in claims and not plan.overlaps(taken) and _are_free(plan):
-                    folder = self.root / str(index)
-                    folder.mkdir(exist_ok=True)
-                    (folder / _CLAIM).write_text(json.dumps(str(owner)), encoding="utf-8")
+                    files.write_whole(self.root / str(index) / _CLAIM, json.dumps(str(owner)))
                     return plan
         raise SandboxError(
             f"none of the {INDEX_MAX + 1} networks for clusters is free; "

@@ -30,6 +30,7 @@ def undo(journal: Journal, *, run: Path | None, cgroups: Cgroups) -> None:
 
     `run` is the cluster's folder of sockets: containerd's shims are known by it.
     """
+    _refuse_late_starters(journal)
     # Who makes pods ends first; then pods, whatever state they are in; then what they used.
     processes.stop(running(journal), grace_s=_GRACE_S)
     if run is not None:
@@ -56,7 +57,30 @@ def running(journal: Journal) -> list[Process]:
 
 def process_of(entry: Entry) -> Process | None:
     """Return the process that an entry speaks of, if it was ever started."""
-    return processes.recorded(entry.name, Path(entry.identity))
+    identity = Path(entry.identity)
+    for file in (identity, _shut(identity.parent) / identity.name):
+        process = processes.recorded(entry.name, file)
+        if process is not None:
+            return process
+    return None
+
+
+def _refuse_late_starters(journal: Journal) -> None:
+    """Let nothing start any more that a killed maker had just set off.
+
+    A process becomes its program only after it wrote who it is. Once the folder for that is moved
+    away, a late one cannot; one that has its file open already is waited for.
+    """
+    for folder in {Path(entry.identity).parent for entry in journal.of("process")}:
+        shut = _shut(folder)
+        if folder.exists() and not shut.exists():
+            folder.rename(shut)
+        files = list(shut.iterdir()) if shut.exists() else []
+        _until(lambda files=files: all(f.stat().st_size > 0 for f in files), timeout_s=_GRACE_S)
+
+
+def _shut(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.shut")
 
 
 def shims(run: Path, *, proc: Path = Path("/proc")) -> list[Process]:

@@ -1,5 +1,7 @@
 """Cleaning knows a cluster's own shims and mounts from everybody else's."""
 
+import os
+import subprocess
 from pathlib import Path
 
 from sandbox import leftovers, processes
@@ -46,7 +48,8 @@ def test_undoing_ends_processes_and_removes_folders_and_the_journal(tmp_path: Pa
     groups = tmp_path / "groups"
     groups.mkdir()
     journal = Journal(tmp_path / "journal")
-    identity = tmp_path / "identity"
+    identity = tmp_path / "processes" / "sleeper"
+    identity.parent.mkdir()
     journal.add(Entry("folder", str(tmp_path / "made")))
     (tmp_path / "made" / "deep").mkdir(parents=True)
     journal.add(Entry("process", "sleeper", ("sleep", "60"), identity=str(identity)))
@@ -71,10 +74,28 @@ def test_undoing_what_was_written_down_and_never_made_is_no_error(tmp_path: Path
         Entry("mount", "/run/slipway/99/mounts"),
         Entry("cgroup", "slipway99"),
         Entry("folder", str(tmp_path / "never")),
-        Entry("process", "etcd", ("etcd",), identity=str(tmp_path / "never-started")),
+        Entry("process", "etcd", ("etcd",), identity=str(tmp_path / "processes" / "never-started")),
     ):
         journal.add(entry)
 
     leftovers.undo(journal, run=None, cgroups=Cgroups(groups))
 
     assert journal.entries() == ()
+
+
+def test_a_process_that_was_only_just_set_off_cannot_start_any_more(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal")
+    identity = tmp_path / "processes" / "late"
+    identity.parent.mkdir()
+    started = tmp_path / "started"
+    journal.add(Entry("process", "late", ("touch", str(started)), identity=str(identity)))
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    script = f"read _ <{gate}; cat /proc/$$/stat >{identity} && touch {started}"
+    late = subprocess.Popen(["sh", "-c", script], stderr=subprocess.DEVNULL)
+
+    leftovers.undo(journal, run=None, cgroups=Cgroups(tmp_path / "no-groups"))
+    gate.write_text("go\n")
+
+    assert late.wait(timeout=10) != 0
+    assert not started.exists()
