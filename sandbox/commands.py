@@ -119,6 +119,9 @@ def report(arguments: Sequence[str]) -> int:
     return report_module.main(arguments)
 
 
+UNIT_WORKERS: Final = 2  # pure tests need nothing but processors
+
+
 def test(arguments: argparse.Namespace) -> int:
     """Run tests, after installing what they need; pytest's summary comes last."""
     log = Progress()
@@ -132,10 +135,13 @@ def test(arguments: argparse.Namespace) -> int:
             images.ensure(name, log=log)
     linted = lint(arguments) if arguments.tier == "all" else 0
     checkout = places_module.checkout()
-    paths = [path for tier in tiers for path in TESTS[tier] if (checkout / path).exists()]
-    with step(f"tests: {', '.join(tiers)}", log=log):
-        tested = _python("pytest", *paths, *arguments.arguments)
-    return tested or linted
+    codes = [linted]
+    for tier in tiers:
+        paths = [path for path in TESTS[tier] if (checkout / path).exists()]
+        options = ["-n", str(UNIT_WORKERS)] if tier == "unit" else []
+        with step(f"tests: {tier}", log=log):
+            codes.append(_python("pytest", *options, *paths, *arguments.arguments))
+    return max(codes)
 
 
 def lint(_arguments: argparse.Namespace) -> int:
