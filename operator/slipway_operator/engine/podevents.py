@@ -17,6 +17,7 @@ START_DEADLINE_S: Final = 600.0
 IMAGE_DEADLINE_S: Final = 60.0  # a registry may hiccup
 RESTARTS_MAX: Final = 1  # before a pod was ever ready; the second is evidence
 WORDS_LENGTH_MAX: Final = 200
+WORDS_HEAD_LENGTH: Final = 70
 
 # Reasons of a waiting container, from pkg/kubelet/images and pkg/kubelet/container.
 IMAGE_HOPELESS: Final = frozenset({"InvalidImageName", "ErrImageNeverPull"})
@@ -262,6 +263,9 @@ def _quoted(reason: str, message: str) -> str:
 
 
 def _clipped(text: str) -> str:
-    """Put a text of a container on one line, and keep its end: the cause comes last."""
+    """Put a text on one line and keep its ends: what failed comes first, the cause last."""
     line = " ".join(text.split())
-    return line if len(line) <= WORDS_LENGTH_MAX else "…" + line[1 - WORDS_LENGTH_MAX :]
+    if len(line) <= WORDS_LENGTH_MAX:
+        return line
+    tail_length = WORDS_LENGTH_MAX - WORDS_HEAD_LENGTH - 1
+    return f"{line[:WORDS_HEAD_LENGTH]}…{line[-tail_length:]}"

@@ -224,8 +224,10 @@ def test_a_rejected_model_outweighs_other_evidence() -> None:
     assert found.reason is Reason.MODEL_REJECTED
 
 
-def test_long_last_words_are_cut_to_their_end() -> None:
-    found = _find(replace(CRASHED, terminated=_ended(1, message="x" * 500 + " the cause")))
+def test_long_last_words_keep_their_beginning_and_their_end() -> None:
+    words = "what failed " + "x" * 500 + " the cause"
+    found = _find(replace(CRASHED, terminated=_ended(1, message=words)))
 
+    assert '"what failed x' in found.message
     assert found.message.endswith('the cause"')
     assert len(found.message) < 300
