@@ -35,6 +35,9 @@ def corefile() -> str:
         pods insecure
         ttl 5
     }}
+    template ANY ANY . {{
+        rcode NXDOMAIN
+    }}
     cache 5
 }}
 """

@@ -65,6 +65,8 @@ def _install(source: Path, target: Path) -> None:
     else:
         make = [sys.executable, "-m", "venv", target]
         install = [target / "bin" / "python", "-m", "pip", "install", "--quiet"]
+        # Bytes are compiled when a module is first used: most of an environment never is.
+        install.append("--no-compile")
     install += ["--require-hashes", "--requirement", source]
     programs.run(make, timeout_s=_TIMEOUT_S, env=environment)
     programs.run(install, timeout_s=_TIMEOUT_S, env=environment)

@@ -20,6 +20,7 @@ NAMESPACE = "sandbox-test"
 READY_S = 60.0
 NODE_LOST_S = 60.0  # 20 s of silence, and what a busy machine adds
 COMMAND_S = 60.0
+NAME_UNKNOWN_S = 4.0  # a resolver that got no answer waits five
 PYTHON = "/opt/slipway/bin/python"
 EAT_MEMORY = "eaten = [bytearray(1 << 20) for _ in range(512)]"
 SERVE = (
@@ -185,6 +186,16 @@ def test_clients_resolve_short_and_long_names(cluster: Cluster, web: str, namesp
     for name in (f"{web}.{namespace}", f"{web}.{namespace}.svc.cluster.local"):
         assert f"{web}.{namespace}.svc.cluster.local" in client(cluster, "getent", "hosts", name)
     assert client(cluster, "getent", "hosts", web, namespace=namespace)
+
+
+def test_a_name_outside_the_cluster_does_not_exist(cluster: Cluster) -> None:
+    """Said at once: a server that fails instead makes programs try again for seconds."""
+    begun_s = time.monotonic()
+
+    code = client(cluster, "sh", "-c", "getent hosts example.org; echo $?").strip()
+
+    assert code == "2"
+    assert time.monotonic() - begun_s < NAME_UNKNOWN_S
 
 
 def test_a_service_leads_to_restricted_pods_on_both_nodes(

@@ -11,10 +11,12 @@ import (
 	_ "github.com/coredns/coredns/plugin/health"
 	_ "github.com/coredns/coredns/plugin/kubernetes"
 	_ "github.com/coredns/coredns/plugin/ready"
+	_ "github.com/coredns/coredns/plugin/template"
 )
 
 func main() {
-	// Plugins answer in this order; a plugin that is not listed never runs.
-	dnsserver.Directives = []string{"health", "ready", "errors", "cache", "kubernetes"}
+	// Plugins answer in this order; a plugin that is not listed never runs. Unlike in the stock
+	// program, template comes after kubernetes: it answers for all that is not the cluster's.
+	dnsserver.Directives = []string{"health", "ready", "errors", "cache", "kubernetes", "template"}
 	coremain.Run()
 }
