@@ -4,6 +4,7 @@ Works at any point at which making was cut short, and may itself be cut short an
 """
 
 import contextlib
+import functools
 import os
 import shutil
 import signal
@@ -76,7 +77,11 @@ def _refuse_late_starters(journal: Journal) -> None:
         if folder.exists() and not shut.exists():
             folder.rename(shut)
         files = list(shut.iterdir()) if shut.exists() else []
-        _until(lambda files=files: all(f.stat().st_size > 0 for f in files), timeout_s=_GRACE_S)
+        _until(functools.partial(_are_written, files), timeout_s=_GRACE_S)
+
+
+def _are_written(files: Iterable[Path]) -> bool:
+    return all(file.stat().st_size > 0 for file in files)
 
 
 def _shut(folder: Path) -> Path:
