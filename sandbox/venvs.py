@@ -36,15 +36,20 @@ def ensure(requirements: str, *, why: str, log: Log, places: Places | None = Non
     digest = hashlib.sha256(source.read_bytes()).hexdigest()[:12]
     stem = source.stem
     target = where.cache / f"venv-{stem}-{digest}"
-    if (target / _COMPLETE).exists():
+    if _is_usable(target):
         return target
     with locks.held(where.locks / f"{stem}.lock", log=log):
-        if not (target / _COMPLETE).exists():
+        if not _is_usable(target):
             log(f"installing {source.name} into {target}: {why}")
             with step(f"installing {source.name}", log=log):
                 _install(source, target)
             (target / _COMPLETE).touch()
     return target
+
+
+def _is_usable(environment: Path) -> bool:
+    # The link to Python leads nowhere once the system's Python was replaced.
+    return (environment / _COMPLETE).exists() and (environment / "bin" / "python").exists()
 
 
 def _install(source: Path, target: Path) -> None:
