@@ -1,0 +1,105 @@
+"""What a candidate answers under load decides: refusals take it back, shed load only holds it."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from bench import ledger, models
+from slipway_api.conditions import Outcome, Phase, Reason
+from slipway_api.status import ModelDeploymentStatus
+from tests.e2e.scene import STARTED_S, Object, Scene, Target, eventually, manifest
+
+pytestmark = pytest.mark.e2e
+
+REFUSING: Final = Target("e2e", "refusing")
+SHEDDING: Final = Target("e2e", "shedding")
+RATES: Final = {REFUSING: 20.0, SHEDDING: 10.0}
+HELD_S: Final = 8.0
+# One inference at a time and none in line: what comes meanwhile is shed.
+NO_QUEUE: Final = [
+    {"name": "SLIPWAY_SERVER_CONCURRENCY", "value": "1"},
+    {"name": "SLIPWAY_SERVER_QUEUE_MAX", "value": "0"},
+]
+
+
+@pytest.fixture(scope="module")
+def ledgers(
+    scene: Scene, catalogue: models.Catalogue, store: str, tmp_path_factory: Any
+) -> Iterator[dict[Target, Path]]:
+    """Two deployments of a real model under load; their clients' ledgers."""
+    folder: Path = tmp_path_factory.mktemp("verdicts")
+    files = {target: folder / f"{target.name}.jsonl" for target in RATES}
+    samples = catalogue.samples(models.TUMOUR)
+    scene.apply(*(wanted(catalogue, store, target, version="1.1.0") for target in RATES))
+    for target in RATES:
+        scene.serves(target)
+    with ExitStack() as loads:
+        for target, rate in RATES.items():
+            load = scene.load(target, samples=samples, ledger=files[target], rate=rate)
+            loads.enter_context(load)
+        yield files
+    scene.delete(*RATES)
+
+
+def wanted(
+    catalogue: models.Catalogue, store: str, target: Target, *, version: str, **more: Any
+) -> Object:
+    """Write a deployment of one release."""
+    release = catalogue.release(models.TUMOUR, version)
+    model = {"name": release.model, "version": version, "digest": release.digest}
+    uri = {"uri": f"{store}/{release.file}"}
+    return manifest(target, model=model | uri, steps=[{"weight": 50, "hold": "2s"}], **more)
+
+
+def answers(path: Path) -> list[ledger.Request]:
+    """Read what the clients got so far."""
+    return [line for line in ledger.Tail(path).lines() if isinstance(line, ledger.Request)]
+
+
+def test_a_candidate_that_refuses_what_stable_accepts_is_taken_back(
+    scene: Scene, catalogue: models.Catalogue, store: str, ledgers: dict[Target, Path]
+) -> None:
+    before = scene.status(REFUSING).stable
+    eventually(lambda: answers(ledgers[REFUSING]), what="clients are answered")
+
+    scene.apply(wanted(catalogue, store, REFUSING, version="1.5.0"))
+    status = scene.until(
+        REFUSING, lambda s: s.phase == Phase.ROLLED_BACK, what="taken back", timeout_s=STARTED_S
+    )
+
+    (rollout,) = status.history
+    assert (rollout.outcome, rollout.reason) == (Outcome.ABORTED, Reason.REFUSALS)
+    assert "refused" in rollout.message
+    assert (status.stable, status.weight.verified) == (before, 0)
+    assert (Reason.REFUSALS, True) in {
+        (reason, "refused" in message) for reason, message in scene.warnings(REFUSING)
+    }
+
+
+def test_a_candidate_that_sheds_load_is_held_and_not_taken_back(
+    scene: Scene, catalogue: models.Catalogue, store: str, ledgers: dict[Target, Path]
+) -> None:
+    stable = scene.status(SHEDDING).stable
+
+    slow = wanted(catalogue, store, SHEDDING, version="1.6.0", runtime={"env": NO_QUEUE})
+    scene.apply(slow)
+    held = scene.until(SHEDDING, is_shedding, what="held", timeout_s=STARTED_S)
+    assert (held.phase, held.weight.verified, held.stable) == (Phase.ROLLING_OUT, 50, stable)
+
+    told = answers(ledgers[SHEDDING])[-1].sent
+    eventually(
+        lambda: answers(ledgers[SHEDDING])[-1].sent > told + HELD_S, what="clients go on asking"
+    )
+    later = scene.status(SHEDDING)
+    assert (later.phase, later.candidate) == (Phase.ROLLING_OUT, held.candidate)
+    assert later.history == ()
+    statuses = {line.status for line in answers(ledgers[SHEDDING])}
+    # A shed request is told to its client, who waits: to try it elsewhere would add to the load.
+    assert statuses <= {200, "OK", 503, "RESOURCE_EXHAUSTED"}
+
+
+def is_shedding(status: ModelDeploymentStatus) -> bool:
+    return status.waiting is not None and status.waiting.reason == Reason.SHEDDING
