@@ -158,6 +158,10 @@ class RolloutState(ContractModel):
         Field(description="Index (from 0) of the step whose own pause was already answered."),
     ] = None
     step_index: Annotated[SmallCount, Field(description="Index of the step, from 0.")] = 0
+    passed_weight: Annotated[
+        Percentage,
+        Field(description="Weight of the last step that was left; a changed plan goes on above."),
+    ] = 0
     step_started_at: Annotated[
         Timestamp | None, Field(description="When every router showed the step's weight.")
     ] = None
@@ -168,6 +172,10 @@ class RolloutState(ContractModel):
     abort: Annotated[Abort | None, Field(description="Set once the candidate is taken back.")] = (
         None
     )
+    lowered_at: Annotated[
+        Timestamp | None,
+        Field(description="Since when routers are asked for weight 0, to end the rollout."),
+    ] = None
     promote_asked: Annotated[
         bool, Field(description="A person asked to skip the remaining steps.")
     ] = False

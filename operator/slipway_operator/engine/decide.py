@@ -10,7 +10,7 @@ from typing import Final
 
 from slipway_api import names, status
 from slipway_api.base import duration_s
-from slipway_api.conditions import Outcome, Phase, Reason
+from slipway_api.conditions import Phase, Reason
 from slipway_operator.engine import actions, aims, course, plan, podevents, rollout, standing
 from slipway_operator.engine.actions import Action, Decision
 from slipway_operator.engine.course import Course, Stall
@@ -31,7 +31,7 @@ def decide(seen: Observation, now: datetime) -> Decision:
     first = _serve_first(aimed, seen, now)
     ahead = rollout.advance(first, seen, now)
     if ahead.candidate is None and aimed.candidate is not None:
-        ahead = aims.aim(ahead, seen, now)  # what follows the end of a rollout
+        ahead = rollout.advance(aims.aim(ahead, seen, now), seen, now)  # what follows its end
     drained = _end_drains(ahead, seen, now)
     seen_weight = _with_verified(drained, seen)
     return _decision(seen_weight, seen, now)
@@ -54,7 +54,7 @@ def _serve_first(now_course: Course, seen: Observation, now: datetime) -> Course
     found = podevents.worst(podevents.findings(workload.pods if workload else (), now.timestamp()))
     if found is not None and found.kind is FindingKind.EVIDENCE:
         message = f"{found.message}; nothing served before: correct the specification"
-        return replace(now_course, stall=Stall(found.reason, message))
+        return replace(now_course, stall=now_course.stall or Stall(found.reason, message))
     if workload is None or not workload.endpoints:
         message = found.message if found else "no pod yet"
         reason = found.reason if found else Reason.WAITING_FOR_PODS
@@ -92,7 +92,7 @@ def _decision(now_course: Course, seen: Observation, now: datetime) -> Decision:
     return Decision(
         status=_status(now_course, seen, stand, now=now),
         actions=(
-            *_revisions(now_course, seen),
+            *_revisions(now_course, seen, now),
             *_publication(now_course, seen, now),
         ),
         traffic=_traffic(now_course, seen),
@@ -105,13 +105,15 @@ def _decision(now_course: Course, seen: Observation, now: datetime) -> Decision:
 def _traffic(now_course: Course, seen: Observation) -> Traffic | None:
     """Work out what every router should do; None while there is nothing it could do."""
     port = seen.routing.port
-    stable = _backend(seen.workload(now_course.stable or now_course.candidate))
-    if port is None or (stable is None and now_course.stable is None):
+    stable = _backend(seen, now_course.stable or now_course.candidate)
+    if now_course.stable is not None and stable is None:
+        stable = Backend(now_course.stable, (), None, names.PORT_HTTP, names.PORT_GRPC)
+    if port is None or stable is None:
         return None
-    candidate = _backend(seen.workload(now_course.candidate)) if now_course.rollout else None
+    candidate = _backend(seen, now_course.candidate) if now_course.rollout else None
     memory = now_course.rollout
     policy = seen.deployment.spec.traffic
-    drain = (_backend(seen.workload(entry.revision)) for entry in now_course.drain)
+    drain = (_backend(seen, entry.revision) for entry in now_course.drain)
     return Traffic(
         namespace=seen.deployment.metadata.namespace,
         name=seen.deployment.metadata.name,
@@ -128,7 +130,8 @@ def _traffic(now_course: Course, seen: Observation) -> Traffic | None:
     )
 
 
-def _backend(workload: Workload | None) -> Backend | None:
+def _backend(seen: Observation, revision: str | None) -> Backend | None:
+    workload = seen.workload(revision)
     if workload is None:
         return None
     return Backend(
@@ -140,25 +143,31 @@ def _backend(workload: Workload | None) -> Backend | None:
     )
 
 
-def _revisions(now_course: Course, seen: Observation) -> tuple[Action, ...]:
-    """Work out pods: what is to be there, with how many, and what is no longer kept."""
+def _revisions(now_course: Course, seen: Observation, now: datetime) -> tuple[Action, ...]:
+    """Work out pods: what is to be there, with how many, and what is no longer kept.
+
+    Pods are made from a record. One that somebody deleted can be made again only for what the
+    specification asks for; the workload of any other revision in service is left as it is.
+    """
     wanted: list[Action] = []
+    metadata = seen.deployment.metadata
     active = [name for name in (now_course.stable, now_course.candidate) if name is not None]
     known = {record.revision: record.number for record in seen.records}
+    target = plan.revision_name(metadata.name, seen.deployment.spec)
+    if target in active and target not in known and seen.pool is not None:
+        known[target] = 1 + max(known.values(), default=0)
+        wanted.append(actions.RecordRevision(target, known[target]))
     for revision in active:
-        if revision not in known:
-            number = 1 + max(known.values(), default=0)
-            known[revision] = number
-            wanted.append(actions.RecordRevision(revision, number))
-    for revision in active:
-        replicas = _replicas(now_course, seen, revision)
-        workload = seen.workload(revision)
-        if workload is None or workload.replicas != replicas or workload.cluster_ip is None:
+        replicas = _replicas(now_course, seen, now, revision=revision)
+        if revision in known and not _has_pods(seen.workload(revision), replicas):
             wanted.append(actions.EnsureWorkload(revision, replicas))
     draining = {entry.revision for entry in now_course.drain}
     for workload in seen.workloads:
-        is_idle = workload.revision not in draining and workload.revision not in active
-        if is_idle and workload.replicas:
+        if workload.revision in draining or workload.revision in active:
+            continue
+        if workload.revision not in known:
+            wanted.append(actions.RemoveRevision(workload.revision))
+        elif workload.replicas:
             wanted.append(actions.EnsureWorkload(workload.revision, 0))
     old = sorted(
         (r for r in seen.records if r.revision not in draining and r.revision not in active),
@@ -168,7 +177,14 @@ def _revisions(now_course: Course, seen: Observation) -> tuple[Action, ...]:
     return (*wanted, *(actions.RemoveRevision(record.revision) for record in surplus))
 
 
-def _replicas(now_course: Course, seen: Observation, revision: str) -> int:
+def _has_pods(workload: Workload | None, replicas: int) -> bool:
+    """Tell whether a revision has what it needs; without pods it needs no Service."""
+    if workload is None:
+        return replicas == 0
+    return workload.replicas == replicas and (replicas == 0 or workload.cluster_ip is not None)
+
+
+def _replicas(now_course: Course, seen: Observation, now: datetime, *, revision: str) -> int:
     """Tell how many pods a revision in service needs; the candidate grows ahead of its weight."""
     replicas = seen.deployment.spec.compute.replicas
     if now_course.rollout is None or revision == now_course.stable:
@@ -176,7 +192,7 @@ def _replicas(now_course: Course, seen: Observation, revision: str) -> int:
     workload = seen.workload(revision)
     current = (workload.replicas or 0) if workload else 0
     if now_course.is_aborting:
-        return current
+        return 0 if rollout.is_late(now_course, now) else current
     steps = plan.compile_strategy(seen.deployment.spec.strategy)
     target = steps.weight_percent(now_course.rollout.step_index)
     if now_course.rollout.promote_asked:
@@ -191,8 +207,7 @@ def _publication(now_course: Course, seen: Observation, now: datetime) -> tuple[
         return ()
     if not routing.published and not routing.is_verified:
         return ()
-    lowered_at = _lowered_at(now_course)
-    is_late = lowered_at is not None and now - lowered_at >= timedelta(seconds=rollout.CONFIRM_S)
+    is_late = rollout.is_late(now_course, now)
     addresses = tuple(
         sorted(
             address
@@ -203,15 +218,6 @@ def _publication(now_course: Course, seen: Observation, now: datetime) -> tuple[
     if not addresses or addresses == routing.published:
         return ()
     return (actions.PublishAddress(routing.port, addresses),)
-
-
-def _lowered_at(now_course: Course) -> datetime | None:
-    """Tell when the last candidate was taken back: a router that does not know it may not stay."""
-    memory = now_course.rollout
-    if memory is not None:
-        return memory.abort.at if memory.abort is not None else None
-    last = now_course.history[0] if now_course.history else None
-    return last.ended_at if last is not None and last.outcome != Outcome.PROMOTED else None
 
 
 def _watch(now_course: Course, seen: Observation) -> actions.Watch | None:
@@ -341,8 +347,6 @@ def _wake_at(now_course: Course, seen: Observation, now: datetime) -> datetime |
     if now_course.waiting is not None and now_course.waiting.until is not None:
         times.append(now_course.waiting.until)
     memory = now_course.rollout
-    if memory is not None and memory.abort is not None:
-        times.append(memory.abort.at + timedelta(seconds=rollout.CONFIRM_S))
     if memory is not None and memory.unready_since is not None:
         times.append(memory.unready_since + timedelta(seconds=rollout.READINESS_LOST_S))
     active = (now_course.stable, now_course.candidate)

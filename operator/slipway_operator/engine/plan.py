@@ -32,6 +32,15 @@ class Plan:
         """
         return self.steps[index].weight_percent if index < len(self.steps) else 100
 
+    def index_above(self, weight_percent: int) -> int:
+        """Find the first step that gives more than this weight.
+
+        >>> plan = Plan((PlanStep(5, 60.0, False), PlanStep(50, 60.0, False)))
+        >>> [plan.index_above(weight) for weight in (0, 5, 49, 50)]
+        [0, 1, 1, 2]
+        """
+        return sum(step.weight_percent <= weight_percent for step in self.steps)
+
 
 def compile_strategy(strategy: Strategy) -> Plan:
     """Turn a strategy into a plan."""

@@ -47,13 +47,26 @@ class Look:
             and applied.candidate.revision == candidate
         )
 
+    def is_out(self, candidate: str) -> bool:
+        """Tell whether every router was seen to give the candidate nothing."""
+        return self.seen.routing.is_verified and self.is_asked_for_nothing(candidate)
+
+    def is_asked_for_nothing(self, candidate: str) -> bool:
+        """Tell whether this process has asked the routers to give the candidate nothing."""
+        applied = self.seen.routing.applied
+        if applied is None:
+            return False
+        if applied.candidate is None or applied.candidate.revision != candidate:
+            return True
+        return applied.weight_percent == 0
+
 
 def advance(now_course: Course, seen: Observation, now: datetime) -> Course:
     """Bring the running rollout as far as this look allows."""
     if now_course.rollout is None or now_course.candidate is None:
         return now_course
     look = _look(now_course, seen, now)
-    judged = _judge(now_course, look)
+    judged = _judge(_follow_plan(now_course, look), look)
     if judged.is_aborting:
         return _take_back(judged, look)
     assert judged.rollout is not None
@@ -83,6 +96,15 @@ def _look(now_course: Course, seen: Observation, now: datetime) -> Look:
     )
 
 
+def _follow_plan(now_course: Course, look: Look) -> Course:
+    """Find the step again if the user changed the plan: the next one that gives more."""
+    assert now_course.rollout is not None
+    index = look.plan.index_above(now_course.rollout.passed_weight)
+    if index == now_course.rollout.step_index:
+        return now_course
+    return course.with_rollout(now_course, step_index=index, step_started_at=None, pause_step=None)
+
+
 def _judge(now_course: Course, look: Look) -> Course:
     """Abort on anything that speaks against the candidate."""
     if now_course.is_aborting:
@@ -101,7 +123,11 @@ def _judge_readiness(now_course: Course, look: Look) -> Course:
     rollout = now_course.rollout
     needed = plan.pods_for(_target(now_course, look), look.replicas)
     is_stable_whole = look.seen.endpoint_count(now_course.stable) >= look.replicas
-    has_served = rollout.step_started_at is not None or rollout.step_index > 0
+    has_served = (
+        rollout.step_started_at is not None
+        or rollout.step_index > 0
+        or rollout.unready_since is not None  # the weight was lowered for it, the clock stopped
+    )
     is_lost = (
         has_served
         and look.ready_count < needed
@@ -131,19 +157,45 @@ def _take_back(now_course: Course, look: Look) -> Course:
     if now_course.asked and look.ready_count and not look.seen.endpoint_count(now_course.stable):
         message = (
             f"stable {now_course.stable} has no pod that answers, so candidate"
-            f" {now_course.candidate} keeps its {now_course.asked} %; the rest is tried on both."
+            f" {now_course.candidate} keeps its {now_course.asked} %."
             f" It is taken back the moment stable has one. Cause: {cause.message}"
         )
         return replace(now_course, stall=Stall(Reason.NO_WAY_BACK, message))
     lowered = replace(now_course, asked=0)
     assert now_course.candidate is not None
-    if look.is_shown(now_course.candidate, 0):
+    if look.is_out(now_course.candidate):
         return course.finish_abort(lowered, is_drained_first=True, now=look.now)
-    deadline = cause.at + timedelta(seconds=CONFIRM_S)
-    if look.now >= deadline:
+    since = now_course.rollout.lowered_at
+    if since is None or not look.is_asked_for_nothing(now_course.candidate):
+        since = look.now  # also after a restart of the operator: routers hear it now
+    lowered = course.with_rollout(lowered, lowered_at=since)
+    if not is_late(lowered, look.now):
+        message = f"weight 0 is asked of {look.seen.routing.router_count} routers"
+        until = since + timedelta(seconds=CONFIRM_S)
+        return course.wait(lowered, Reason.WAITING_FOR_ROUTERS, message, until=until)
+    late = _late_routers(look.seen)
+    if not late:
         return course.finish_abort(lowered, is_drained_first=False, now=look.now)
-    message = f"weight 0 is asked of {look.seen.routing.router_count} routers"
-    return course.wait(lowered, Reason.WAITING_FOR_ROUTERS, message, until=deadline)
+    message = f"routers that do not confirm weight 0 lose their clients: {', '.join(late)}"
+    return course.wait(lowered, Reason.WAITING_FOR_ROUTERS, message)
+
+
+def is_late(now_course: Course, now: datetime) -> bool:
+    """Tell whether routers had their time to confirm that the candidate gets nothing."""
+    since = now_course.rollout.lowered_at if now_course.rollout is not None else None
+    return since is not None and now - since >= timedelta(seconds=CONFIRM_S)
+
+
+def _late_routers(seen: Observation) -> tuple[str, ...]:
+    """Name routers that still have clients, should not, and are not the last ones."""
+    routing = seen.routing
+    if len(routing.unconfirmed) == routing.router_count:
+        return ()
+    return tuple(
+        name
+        for name, address in routing.routers
+        if name in routing.unconfirmed and address in routing.published
+    )
 
 
 def _target(now_course: Course, look: Look) -> int:
@@ -158,16 +210,17 @@ def _grow(now_course: Course, look: Look) -> Course:
     """Ask for the weight of the step, as far as ready pods carry it."""
     assert now_course.rollout is not None
     target = _target(now_course, look)
-    needed = plan.pods_for(target, look.replicas)
-    if look.ready_count >= needed:
-        if now_course.asked == target or now_course.rollout.paused:
-            return now_course
-        return replace(_with_try_timeout(now_course, look), asked=target)
-    carried = min(now_course.asked, target, plan.weight_for(look.ready_count, look.replicas))
-    lowered = replace(now_course, asked=carried)
-    if carried < now_course.asked or lowered.rollout is None or lowered.rollout.step_started_at:
-        lowered = course.with_rollout(lowered, step_started_at=None)
-    return lowered
+    carried = plan.weight_for(look.ready_count, look.replicas)
+    if now_course.rollout.paused:
+        wanted = min(now_course.asked, carried)
+    elif carried >= target:
+        wanted = target
+    else:
+        wanted = min(now_course.asked, target, carried)
+    if wanted == now_course.asked and carried >= target:
+        return now_course
+    grown = _with_try_timeout(now_course, look) if wanted > now_course.asked else now_course
+    return course.with_rollout(replace(grown, asked=wanted), step_started_at=None)
 
 
 def _with_try_timeout(now_course: Course, look: Look) -> Course:
@@ -189,7 +242,9 @@ def _step(now_course: Course, look: Look) -> Course:
     assert now_course.rollout is not None
     assert now_course.candidate is not None
     target = _target(now_course, look)
-    if now_course.asked < target:
+    if now_course.asked != target:
+        if now_course.rollout.paused:
+            return _wait_for_person(now_course)
         return _wait_for_pods(now_course, look, target)
     if not look.is_shown(now_course.candidate, target):
         message = f"weight {target} % is asked of {look.seen.routing.router_count} routers"
@@ -198,6 +253,8 @@ def _step(now_course: Course, look: Look) -> Course:
         return course.wait(now_course, Reason.WAITING_FOR_ROUTERS, message)
     rollout = now_course.rollout
     if rollout.promote_asked or rollout.step_index >= len(look.plan.steps):
+        if rollout.paused:
+            return _wait_for_person(now_course)
         return course.finish_promotion(_proven(now_course, look), now=look.now)
     started = rollout.step_started_at
     if started is None:
@@ -207,6 +264,10 @@ def _step(now_course: Course, look: Look) -> Course:
         key = f"{rollout.step_index}"
         now_course = course.tell(now_course, "WeightVerified", message, key=key)
     return _leave_step(now_course, look, started)
+
+
+def _wait_for_person(now_course: Course) -> Course:
+    return course.wait(now_course, Reason.PAUSED, "a person paused; resume, promote or abort")
 
 
 def _wait_for_pods(now_course: Course, look: Look, target: int) -> Course:
@@ -224,7 +285,7 @@ def _leave_step(now_course: Course, look: Look, started: datetime) -> Course:
     rollout = now_course.rollout
     step = look.plan.steps[rollout.step_index]
     if rollout.paused:
-        return course.wait(now_course, Reason.PAUSED, "a person paused; resume, promote or abort")
+        return _wait_for_person(now_course)
     ends = started + timedelta(seconds=step.hold_s)
     if look.now < ends:
         message = f"step {rollout.step_index + 1} of {len(look.plan.steps)} holds"
@@ -236,14 +297,19 @@ def _leave_step(now_course: Course, look: Look, started: datetime) -> Course:
         message = f"step {rollout.step_index + 1} asks a person: resume, promote or abort"
         return course.wait(now_course, Reason.PAUSED, message)
     proven = _proven(now_course, look)
-    return course.with_rollout(proven, step_index=rollout.step_index + 1, step_started_at=None)
+    return course.with_rollout(
+        proven,
+        step_index=rollout.step_index + 1,
+        passed_weight=step.weight_percent,
+        step_started_at=None,
+    )
 
 
 def _held_by_verdicts(now_course: Course, look: Look, started: datetime) -> Course | None:
     """Say which gate or disturbance holds the step; None if none does."""
     if look.finding is not None and look.finding.kind is FindingKind.DISTURBANCE:
         return course.wait(now_course, Reason.PODS_DISTURBED, look.finding.message)
-    if look.guard is None:
+    if look.guard is None or not look.guard.verdicts:
         message = "measurement has just begun"
         return course.wait(now_course, Reason.MEASUREMENT_UNAVAILABLE, message)
     if look.guard.is_shedding:

@@ -1,0 +1,274 @@
+"""The laws of the engine, each about one look and the decision that followed from it.
+
+They are written from the design and from what is seen outside, not from how the engine works.
+"""
+
+import json
+from datetime import datetime, timedelta
+
+from slipway_api.base import duration_s
+from slipway_api.conditions import Reason, VerdictState
+from slipway_api.status import ModelDeploymentStatus, RolloutState
+from slipway_operator.engine import actions, plan
+from slipway_operator.engine.actions import Decision
+from slipway_operator.engine.facts import Observation
+from slipway_operator.render import envoy_routes
+
+STATUS_BYTES_MAX = 32 * 1024
+
+
+def check(seen: Observation, decision: Decision, now: datetime) -> None:
+    """Hold every law about one decision."""
+    before, after = seen.deployment.status, decision.status
+    weights_are_shares_of_100(decision)
+    abort_takes_everything_at_once(seen, before, after)
+    abort_absorbs(before, after)
+    weight_grows_only_along_the_plan(seen, before, after)
+    steps_are_left_only_on_merit(seen, before, after, now)
+    weight_never_exceeds_what_pods_carry(seen, after)
+    pause_holds(before, after)
+    stable_changes_only_when_everything_was_seen_to_go_to_the_candidate(seen, before, after)
+    stable_keeps_its_pods(seen, decision)
+    rejected_revisions_stay_rejected(seen, before, after)
+    clients_are_never_sent_to_nobody(seen, decision)
+    actions_can_be_carried_out(seen, decision)
+    status_keeps_its_bounds(after)
+    conditions_agree(after)
+    the_next_look_is_in_the_future(decision, now)
+
+
+def weights_are_shares_of_100(decision: Decision) -> None:
+    asked, traffic = decision.status.weight.asked, decision.traffic
+    assert 0 <= asked <= 100
+    if traffic is None:
+        assert asked == 0
+        return
+    assert traffic.weight_percent == asked
+    if decision.status.stable is not None:
+        assert traffic.stable is not None
+    shares = envoy_routes.shares(traffic)
+    assert sum(weight for _, weight in shares) == (envoy_routes.WEIGHT_TOTAL if shares else 0)
+    given = sum(weight for backend, weight in shares if backend is traffic.candidate)
+    assert given * 100 == asked * envoy_routes.WEIGHT_TOTAL
+
+
+def abort_takes_everything_at_once(
+    seen: Observation, before: ModelDeploymentStatus, after: ModelDeploymentStatus
+) -> None:
+    running = before.rollout
+    if running is None:
+        return
+    is_convicted = (
+        seen.guard is not None
+        and seen.guard.rollout == running.id
+        and seen.guard.failed is not None
+    )
+    is_aborted = after.rollout is None or after.rollout.abort is not None
+    if not is_convicted and not (is_aborted and after.stable == before.stable):
+        return
+    has_no_way_back = (
+        seen.endpoint_count(before.stable) == 0 and seen.endpoint_count(before.candidate) > 0
+    )
+    if before.weight.asked and has_no_way_back:
+        assert after.weight.asked == before.weight.asked
+        assert any(c.type == "Stalled" and c.reason == "NoWayBack" for c in after.conditions)
+    else:
+        assert after.weight.asked == 0 or _is_next_rollout(before, after)
+
+
+def abort_absorbs(before: ModelDeploymentStatus, after: ModelDeploymentStatus) -> None:
+    if before.rollout is None or before.rollout.abort is None:
+        return
+    assert after.stable == before.stable
+    if _is_next_rollout(before, after):
+        return
+    assert after.weight.asked <= before.weight.asked
+    if after.rollout is not None:
+        assert after.rollout.abort == before.rollout.abort
+
+
+def weight_grows_only_along_the_plan(
+    seen: Observation, before: ModelDeploymentStatus, after: ModelDeploymentStatus
+) -> None:
+    if after.weight.asked <= before.weight.asked:
+        return
+    assert after.rollout is not None
+    assert after.rollout.abort is None
+    if not after.rollout.promote_asked:
+        assert after.weight.asked == _next_weight(seen, after.rollout)
+
+
+def steps_are_left_only_on_merit(
+    seen: Observation,
+    before: ModelDeploymentStatus,
+    after: ModelDeploymentStatus,
+    now: datetime,
+) -> None:
+    if not _is_same_rollout(before, after):
+        return
+    was, is_ = before.rollout, after.rollout
+    assert was is not None
+    assert is_ is not None
+    assert is_.passed_weight >= was.passed_weight
+    if is_.passed_weight == was.passed_weight:
+        return
+    steps = seen.deployment.spec.strategy.canary.steps
+    step = next(step for step in steps if step.weight > was.passed_weight)
+    assert is_.passed_weight == step.weight, "one step at a time"
+    assert not is_.paused
+    assert seen.routing.applied is not None
+    assert seen.routing.is_verified
+    assert seen.routing.applied.weight_percent == step.weight
+    started = was.step_started_at or now
+    assert now - started >= timedelta(seconds=duration_s(step.hold))
+    assert seen.guard is not None
+    assert seen.guard.rollout == is_.id
+    assert not seen.guard.is_shedding
+    allowed = {VerdictState.PASS}
+    insufficient = seen.deployment.spec.analysis.insufficient
+    is_over = now - started >= timedelta(seconds=duration_s(insufficient.after))
+    is_answered = was.pause_step is not None or is_.pause_step is not None
+    if is_over and (
+        insufficient.then == "promote" or (insufficient.then == "pause" and is_answered)
+    ):
+        allowed.add(VerdictState.INSUFFICIENT)
+        assert is_.unproven or _all_passed(seen)
+    assert {verdict.state for verdict in seen.guard.verdicts} <= allowed
+    assert not step.pause or is_answered
+
+
+def weight_never_exceeds_what_pods_carry(seen: Observation, after: ModelDeploymentStatus) -> None:
+    if after.weight.asked == 0 or _has_reason(after, Reason.NO_WAY_BACK):
+        return
+    needed = plan.pods_for(after.weight.asked, seen.deployment.spec.compute.replicas)
+    assert seen.endpoint_count(after.candidate) >= needed
+
+
+def pause_holds(before: ModelDeploymentStatus, after: ModelDeploymentStatus) -> None:
+    if after.rollout is not None and after.rollout.paused:
+        assert after.weight.asked <= before.weight.asked
+    if before.rollout is not None and before.rollout.paused and after.command == before.command:
+        assert after.weight.asked <= before.weight.asked
+        assert after.stable == before.stable
+
+
+def stable_changes_only_when_everything_was_seen_to_go_to_the_candidate(
+    seen: Observation, before: ModelDeploymentStatus, after: ModelDeploymentStatus
+) -> None:
+    if after.stable == before.stable:
+        return
+    applied = seen.routing.applied
+    assert applied is not None
+    assert seen.routing.is_verified
+    assert after.stable is not None
+    assert seen.endpoint_count(after.stable) > 0
+    if before.stable is None:
+        assert applied.stable is not None
+        assert applied.stable.revision == after.stable
+    else:
+        assert applied.candidate is not None
+        assert applied.candidate.revision == after.stable == before.candidate
+        assert applied.weight_percent == 100
+
+
+def stable_keeps_its_pods(seen: Observation, decision: Decision) -> None:
+    before, after = seen.deployment.status, decision.status
+    replicas = seen.deployment.spec.compute.replicas
+    wanted = {a.revision: a.replicas for a in _ensured(decision)}
+    assert wanted.get(after.stable or "", replicas) == replicas
+    if before.stable is not None and before.stable != after.stable:
+        assert before.stable not in wanted, "what served until now drains before its pods end"
+    if after.candidate is not None and after.stable is not None:
+        was = seen.workload(after.candidate)
+        current = (was.replicas or 0) if was else 0
+        assert wanted.get(after.candidate, 0) <= max(replicas, current)
+
+
+def rejected_revisions_stay_rejected(
+    seen: Observation, before: ModelDeploymentStatus, after: ModelDeploymentStatus
+) -> None:
+    rejected = {entry.revision for entry in after.rejected}
+    if len(after.rejected) < 10:
+        assert {entry.revision for entry in before.rejected} <= rejected
+    if _is_same_rollout(before, after) or after.candidate is None:
+        return
+    if after.stable is not None or before.candidate != after.candidate:
+        metadata, spec = seen.deployment.metadata, seen.deployment.spec
+        assert after.candidate == plan.revision_name(metadata.name, spec)
+    assert after.candidate not in rejected
+
+
+def clients_are_never_sent_to_nobody(seen: Observation, decision: Decision) -> None:
+    for action in decision.actions:
+        if isinstance(action, actions.PublishAddress):
+            assert action.addresses
+            assert set(action.addresses) <= {address for _, address in seen.routing.routers}
+
+
+def actions_can_be_carried_out(seen: Observation, decision: Decision) -> None:
+    after = decision.status
+    known = {record.revision for record in seen.records}
+    wanted = plan.revision_name(seen.deployment.metadata.name, seen.deployment.spec)
+    kept = {after.stable, after.candidate, *(entry.revision for entry in after.drain)}
+    for action in decision.actions:
+        match action:
+            case actions.RecordRevision(revision, number):
+                assert seen.pool is not None, "pods are rendered from a pool"
+                assert revision == wanted, "only what is asked for can be rendered from the spec"
+                assert revision not in known
+                assert all(number > record.number for record in seen.records)
+                known.add(revision)
+            case actions.EnsureWorkload(revision, replicas):
+                assert revision in known, "pods are made from a record"
+                assert replicas >= 0
+            case actions.RemoveRevision(revision):
+                assert revision not in kept
+                known.discard(revision)
+
+
+def status_keeps_its_bounds(after: ModelDeploymentStatus) -> None:
+    text = json.dumps(after.to_wire())
+    assert ModelDeploymentStatus.model_validate_json(text) == after
+    assert len(text.encode()) <= STATUS_BYTES_MAX
+
+
+def conditions_agree(after: ModelDeploymentStatus) -> None:
+    types = [condition.type for condition in after.conditions]
+    assert len(types) == len(set(types))
+    true = {condition.type for condition in after.conditions if condition.status == "True"}
+    assert len(true & {"Ready", "Reconciling", "Stalled"}) == 1, true
+    assert {"Available", "Ready"} <= set(types)
+
+
+def the_next_look_is_in_the_future(decision: Decision, now: datetime) -> None:
+    assert decision.wake_at is None or decision.wake_at > now
+    if decision.status.waiting is not None:
+        assert decision.wake_at is not None
+
+
+def _next_weight(seen: Observation, rollout: RolloutState) -> int:
+    weights = [step.weight for step in seen.deployment.spec.strategy.canary.steps]
+    return next((weight for weight in weights if weight > rollout.passed_weight), 100)
+
+
+def _all_passed(seen: Observation) -> bool:
+    verdicts = seen.guard.verdicts if seen.guard else ()
+    return bool(verdicts) and all(v.state is VerdictState.PASS for v in verdicts)
+
+
+def _is_same_rollout(before: ModelDeploymentStatus, after: ModelDeploymentStatus) -> bool:
+    if before.rollout is None or after.rollout is None:
+        return False
+    return before.rollout.id == after.rollout.id
+
+
+def _is_next_rollout(before: ModelDeploymentStatus, after: ModelDeploymentStatus) -> bool:
+    return after.rollout is not None and not _is_same_rollout(before, after)
+
+
+def _has_reason(after: ModelDeploymentStatus, reason: Reason) -> bool:
+    return any(c.type == "Stalled" and c.reason == reason for c in after.conditions)
+
+
+def _ensured(decision: Decision) -> list[actions.EnsureWorkload]:
+    return [a for a in decision.actions if isinstance(a, actions.EnsureWorkload)]

@@ -1,0 +1,261 @@
+"""The laws of the engine in a world where anything may happen at any time."""
+
+from typing import Final
+
+import hypothesis.strategies as st
+from hypothesis import settings
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    precondition,
+    rule,
+)
+
+from slipway_api.compute_pool import ComputePool
+from slipway_api.conditions import Phase, Reason, VerdictState
+from slipway_operator.engine.decide import decide
+from tests import builders
+from tests.unit.engine import laws
+from tests.unit.engine.worlds import World
+
+VERSIONS: Final = ("1", "2", "3")
+PLANS: Final[tuple[tuple[builders.Step, ...], ...]] = (
+    ((5, "60s"), (50, "60s")),
+    ((5, "0s"), (25, "2m"), (50, "0s", True)),
+    ((25, "10s"),),
+    ((50, "0s", True), (100, "60s")),
+)
+SCARCITY: Final = (
+    {"then": "hold"},
+    {"after": "90s", "then": "pause"},
+    {"after": "90s", "then": "promote"},
+)
+SECONDS: Final = (0.2, 1.0, 2.0, 3.0, 10.0, 60.0, 200.0)
+ROUNDS_MAX: Final = 4  # until what was decided has become what is seen
+HEALING_ROUNDS_MAX: Final = 40
+
+STATES = st.sampled_from(
+    [VerdictState.PASS] * 4
+    + [VerdictState.INSUFFICIENT] * 2
+    + [VerdictState.UNAVAILABLE, VerdictState.FAIL]
+)
+
+
+class RolloutMachine(RuleBasedStateMachine):
+    """Chance plays user, pods, routers, gates and the operator's end; the laws look on."""
+
+    @initialize(plan=st.sampled_from(PLANS), is_serving=st.booleans())
+    def begin(self, plan: tuple[builders.Step, ...], is_serving: bool) -> None:
+        self.nonce = 0
+        self.world = World(builders.spec(steps=plan))
+        if is_serving:
+            self.world.settle()
+            self.world.ask("2")
+
+    # Time and the operator.
+
+    def _look(self, world: World | None = None) -> None:
+        """Look, decide, hold the laws, carry out."""
+        world = world or self.world
+        seen = world.observation()
+        decision = decide(seen, world.now)
+        assert decide(seen, world.now) == decision
+        laws.check(seen, decision, world.now)
+        world.apply(decision)
+
+    @rule(seconds=st.sampled_from(SECONDS))
+    def look_later(self, seconds: float) -> None:
+        self.world.wait(seconds)
+        self._look()
+
+    @rule(count=st.integers(1, 4), seconds=st.sampled_from(SECONDS))
+    def go_on(self, count: int, seconds: float) -> None:
+        """Let everything work for a while."""
+        for _ in range(count):
+            self.world.start_pods()
+            self.world.confirm()
+            self._look()
+        self.world.wait(seconds)
+
+    @rule()
+    def restart_operator(self) -> None:
+        self.world.restart_operator()
+
+    @rule(data=st.data())
+    def end_operator_between_writes(self, data: st.DataObject) -> None:
+        """Lose some of what was decided, in the order in which the shell writes."""
+        world, before = self.world, self.world.status_text
+        seen = world.observation()
+        decision = decide(seen, world.now)
+        laws.check(seen, decision, world.now)
+        count = data.draw(st.integers(0, len(decision.actions)))
+        routers = {name: router.does for name, router in world.routers.items()}
+        world.apply(decision, action_count=count)
+        if data.draw(st.booleans(), label="status is lost"):
+            world.status_text = before
+        elif data.draw(st.booleans(), label="routers have heard"):
+            world.confirm()
+            routers = {name: router.does for name, router in world.routers.items()}
+        for name, does in routers.items():
+            world.routers[name].does = does
+        world.restart_operator()
+
+    # The user.
+
+    @rule(version=st.sampled_from(VERSIONS))
+    def change_model(self, version: str) -> None:
+        self.world.ask(version)
+
+    @rule(replicas=st.integers(1, 4))
+    def change_replicas(self, replicas: int) -> None:
+        self.world.ask(replicas=replicas)
+
+    @rule(plan=st.sampled_from(PLANS), insufficient=st.sampled_from(SCARCITY))
+    def change_plan(self, plan: tuple[builders.Step, ...], insufficient: dict[str, str]) -> None:
+        self.world.ask(steps=plan, insufficient=insufficient)
+
+    @rule(verb=st.sampled_from(["promote", "pause", "resume", "abort", "undo"]), data=st.data())
+    def command(self, verb: str, data: st.DataObject) -> None:
+        self.nonce += data.draw(st.integers(0, 1))
+        status = self.world.status
+        known = [name for name in (status.candidate, status.candidate, status.stable) if name]
+        of = data.draw(st.sampled_from([*known, "churn-unknown"]))
+        self.world.say(verb, of=of, nonce=str(self.nonce))
+
+    # Pods.
+
+    def _a_revision(self, data: st.DataObject) -> str:
+        return str(data.draw(st.sampled_from(sorted(self.world.revisions))))
+
+    @precondition(lambda self: self.world.revisions)
+    @rule(data=st.data(), count=st.integers(1, 3))
+    def lose_readiness(self, data: st.DataObject, count: int) -> None:
+        self.world.lose_readiness(self._a_revision(data), count=count)
+
+    @precondition(lambda self: self.world.revisions)
+    @rule(data=st.data(), code=st.sampled_from([0, 78, 137]))
+    def crash(self, data: st.DataObject, code: int) -> None:
+        self.world.crash_pod(self._a_revision(data), code=code)
+
+    @precondition(lambda self: self.world.revisions)
+    @rule(data=st.data())
+    def evict(self, data: st.DataObject) -> None:
+        name = self._a_revision(data)
+        for pod in list(self.world.revisions[name].pods):
+            self.world.change_pod(name, pod, is_ready=False, pod_reason="Evicted")
+
+    @precondition(lambda self: self.world.revisions)
+    @rule(data=st.data(), with_record=st.booleans())
+    def delete_objects(self, data: st.DataObject, with_record: bool) -> None:
+        """Let somebody delete what the operator made."""
+        name = self._a_revision(data)
+        del self.world.revisions[name]
+        if with_record:
+            self.world.records.pop(name, None)
+
+    # Routers, gates, surroundings.
+
+    @rule(data=st.data(), is_ready=st.booleans(), is_stuck=st.booleans())
+    def change_router(self, data: st.DataObject, is_ready: bool, is_stuck: bool) -> None:
+        router = self.world.routers[data.draw(st.sampled_from(sorted(self.world.routers)))]
+        router.is_ready, router.is_stuck = is_ready, is_stuck
+        router.does = router.does if is_ready else None
+
+    @rule()
+    def convict(self) -> None:
+        self.world.verdicts = (builders.verdict("failures", VerdictState.FAIL),)
+
+    @rule(states=st.lists(STATES, max_size=2), is_shedding=st.sampled_from([False, False, True]))
+    def judge(self, states: list[VerdictState], is_shedding: bool) -> None:
+        self.world.verdicts = tuple(
+            builders.verdict(f"gate-{index}", state) for index, state in enumerate(states)
+        )
+        self.world.is_shedding = is_shedding
+
+    @rule(
+        latency_s=st.sampled_from([None, 0.01, 2.0]),
+        has_pool=st.booleans(),
+        is_taken=st.sampled_from([False, False, False, True]),
+    )
+    def change_surroundings(self, latency_s: float | None, has_pool: bool, is_taken: bool) -> None:
+        self.world.latency_s = latency_s
+        self.world.pool = ComputePool() if has_pool else None
+        self.world.conflicts = ("Service ml/churn",) if is_taken else ()
+
+    # Laws about more than one look.
+
+    @rule()
+    def deciding_on_its_own_result_changes_nothing(self) -> None:
+        world = self.world.fork()
+        for _ in range(2):  # after a restart, the second look is the first one with gates
+            self._look(world)
+        weight = world.status.weight.asked
+        for _ in range(ROUNDS_MAX):
+            seen = world.observation()
+            decision = decide(seen, world.now)
+            is_at_rest = (
+                decision.status == seen.deployment.status
+                and decision.traffic in (None, seen.routing.applied)
+                and not decision.actions
+                and not decision.notes
+            )
+            if is_at_rest:
+                return
+            self._look(world)
+            assert world.status.weight.asked == weight
+        raise AssertionError(f"no rest: {decision}")
+
+    def teardown(self) -> None:
+        """Whatever happened: once everything works again, the rollout comes to its end."""
+        if not hasattr(self, "world"):
+            return
+        world = self.world
+        world.verdicts, world.is_shedding = (builders.verdict("gate", VerdictState.PASS),), False
+        world.pool, world.conflicts = ComputePool(), ()
+        for router in world.routers.values():
+            router.is_ready, router.is_stuck = True, False
+        for index in range(HEALING_ROUNDS_MAX):
+            _heal_pods(world)
+            world.confirm()
+            self._look()
+            if _is_over(world):
+                break
+            if world.status.phase == Phase.PAUSED:
+                world.say("promote", nonce=f"heal-{index}")
+            world.wait(61.0)
+        status = world.status
+        assert status.candidate is None, status
+        assert status.weight.asked == 0
+        assert status.stable == world.target or _is_rejected(world), status
+        for name, mine in world.revisions.items():
+            assert mine.replicas == (world.spec.compute.replicas if name == status.stable else 0)
+        assert world.published == tuple(router.address for router in world.routers.values())
+
+
+def _heal_pods(world: World) -> None:
+    """Replace every pod that is in trouble by one that serves."""
+    for name, mine in world.revisions.items():
+        for pod in list(mine.pods.values()):
+            if not pod.is_ready or pod.restarts or pod.pod_reason:
+                end = {"terminated": None, "last_terminated": None, "restarts": 0}
+                world.change_pod(name, pod.name, was_ready=False, pod_reason="", **end)
+    world.start_pods()
+
+
+def _is_over(world: World) -> bool:
+    """Nothing was left to do at the last look."""
+    is_idle = world.status.candidate is None and not world.status.drain
+    return is_idle and world.routing().is_verified and not decide(world.observation(), world.now).actions
+
+
+def _is_rejected(world: World) -> bool:
+    is_said = any(
+        c.type == "Stalled" and c.reason == Reason.ROLLED_BACK for c in world.status.conditions
+    )
+    return is_said and any(entry.revision == world.target for entry in world.status.rejected)
+
+
+RolloutMachine.TestCase.settings = settings(
+    max_examples=50, stateful_step_count=25, deadline=None, database=None
+)
+TestRolloutLaws = RolloutMachine.TestCase

@@ -1,0 +1,301 @@
+"""A small world around the engine: it carries out what is decided, as the cluster would.
+
+Nothing in it decides. Pods, routers and the guard change only when a test says so, and everything
+that the engine remembers goes through the JSON of its status.
+"""
+
+import copy
+import json
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, assert_never
+
+from slipway_api.compute_pool import ComputePool
+from slipway_api.conditions import VerdictState
+from slipway_api.model_deployment import ModelDeploymentSpec
+from slipway_api.status import ModelDeploymentStatus
+from slipway_operator.engine import actions, plan
+from slipway_operator.engine.actions import Decision, Watch
+from slipway_operator.engine.decide import decide
+from slipway_operator.engine.facts import Observation, Record, Routing, Workload
+from slipway_operator.engine.podevents import PodSeen, Terminated
+from slipway_operator.engine.traffic import Traffic
+from slipway_operator.engine.verdicts import GuardView, Verdict
+from tests import builders
+
+ROUNDS_MAX = 60
+
+
+@dataclass
+class Pods:
+    """The Deployment and Service of a revision, and its pods by name."""
+
+    replicas: int | None = None
+    cluster_ip: str | None = None
+    pods: dict[str, PodSeen] = field(default_factory=dict)
+    made_count: int = 0
+
+
+@dataclass
+class Router:
+    """A router pod. `does` is what it was last seen to do; stuck ones learn nothing new."""
+
+    address: str
+    is_ready: bool = True
+    is_stuck: bool = False
+    does: object = None
+
+
+class World:
+    """One ModelDeployment and its surroundings at `now`."""
+
+    def __init__(self, wanted: ModelDeploymentSpec | None = None) -> None:
+        self.now: datetime = builders.START
+        self.spec = wanted or builders.spec()
+        self.generation = 1
+        self.command: str | None = None
+        self.status_text = json.dumps({"observedGeneration": -1})
+        self.pool: ComputePool | None = ComputePool()
+        self.conflicts: tuple[str, ...] = ()
+        self.records: dict[str, int] = {}
+        self.revisions: dict[str, Pods] = {}
+        self.routers = {name: Router(address) for name, address in builders.ROUTERS}
+        self.port: int | None = builders.PORT
+        self.published: tuple[str, ...] = ()
+        self.applied: Traffic | None = None
+        self.watch: Watch | None = None
+        self.verdicts: tuple[Verdict, ...] = (builders.verdict("failures", VerdictState.PASS),)
+        self.is_shedding = False
+        self.latency_s: float | None = None
+        self.last: Decision | None = None
+
+    @classmethod
+    def serving(cls, wanted: ModelDeploymentSpec | None = None) -> "World":
+        """A world in which a first revision serves and nothing is to be done."""
+        world = cls(wanted)
+        world.settle()
+        return world
+
+    @property
+    def status(self) -> ModelDeploymentStatus:
+        return ModelDeploymentStatus.model_validate_json(self.status_text)
+
+    @property
+    def target(self) -> str:
+        return plan.revision_name(builders.NAME, self.spec)
+
+    def observation(self) -> Observation:
+        """Look at everything."""
+        return Observation(
+            deployment=builders.deployment(
+                self.spec, status=self.status, generation=self.generation, command=self.command
+            ),
+            pool=self.pool,
+            records=tuple(
+                Record(name, number)
+                for name, number in sorted(self.records.items(), key=lambda item: item[1])
+            ),
+            workloads=tuple(self.workload(name) for name in sorted(self.revisions)),
+            conflicts=self.conflicts,
+            routing=self.routing(),
+            guard=self.guard(),
+        )
+
+    def workload(self, revision: str) -> Workload:
+        """Look at the pods of a revision."""
+        mine = self.revisions[revision]
+        return builders.workload(
+            revision,
+            pods=mine.pods.values(),
+            replicas=mine.replicas,
+            cluster_ip=mine.cluster_ip,
+        )
+
+    def routing(self) -> Routing:
+        """Look at the routers."""
+        ready = {name: router for name, router in self.routers.items() if router.is_ready}
+        wanted = None if self.applied is None else _routes(self.applied)
+        unconfirmed = tuple(
+            name
+            for name, router in sorted(ready.items())
+            if wanted is None or router.does != wanted
+        )
+        return Routing(
+            port=self.port,
+            applied=self.applied,
+            is_verified=bool(ready) and not unconfirmed,
+            unconfirmed=unconfirmed,
+            routers=tuple((name, router.address) for name, router in sorted(ready.items())),
+            published=self.published,
+        )
+
+    def guard(self) -> GuardView | None:
+        """Ask the guard, if one is on duty."""
+        if self.watch is None:
+            return None
+        return builders.guard(
+            self.watch.rollout,
+            *self.verdicts,
+            is_shedding=self.is_shedding,
+            stable_latency_s_p999=self.latency_s,
+            evidence=self.watch.evidence or "{}",
+        )
+
+    def fork(self) -> "World":
+        """Copy the world, to see what would become of it."""
+        other = copy.copy(self)
+        other.records = dict(self.records)
+        other.routers = {name: replace(router) for name, router in self.routers.items()}
+        other.revisions = {
+            name: replace(mine, pods=dict(mine.pods)) for name, mine in self.revisions.items()
+        }
+        return other
+
+    # What a test, or chance, does to the world.
+
+    def ask(self, version: str | None = None, **fields: Any) -> None:
+        """Change the specification: another model version, or `replicas`, `steps`, ...."""
+        kept: dict[str, Any] = {
+            "version": self.spec.model.version,
+            "replicas": self.spec.compute.replicas,
+            "pool": self.spec.compute.pool,
+            "steps": [(s.weight, s.hold, s.pause) for s in self.spec.strategy.canary.steps],
+            "insufficient": self.spec.analysis.insufficient.model_dump(),
+        }
+        wanted = kept | fields | ({} if version is None else {"version": version})
+        before, self.spec = self.spec, builders.spec(**wanted)
+        self.generation += self.spec != before
+
+    def say(self, verb: str, *, of: str | None = None, nonce: str = "1") -> None:
+        """Put a command on the object; `of` is the candidate if nothing else is said."""
+        self.command = f"{verb}@{of or self.status.candidate or self.target}#{nonce}"
+
+    def wait(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now += timedelta(seconds=seconds)
+
+    def restart_operator(self) -> None:
+        """Forget what only the operator's memory has."""
+        self.applied = None
+        self.watch = None
+
+    def start_pods(self, revision: str | None = None) -> None:
+        """Let pods become ready, of one revision or of all."""
+        for name, mine in self.revisions.items():
+            for pod in mine.pods.values():
+                if revision in (None, name) and not pod.is_ready and not pod.pod_reason:
+                    self.change_pod(
+                        name,
+                        pod.name,
+                        is_ready=True,
+                        was_ready=True,
+                        phase="Running",
+                        ready_since_s=self.now.timestamp(),
+                        terminated=None,
+                        last_terminated=pod.terminated or pod.last_terminated,
+                    )
+
+    def change_pod(self, revision: str, name: str, **fields: Any) -> None:
+        """Change what is seen of one pod."""
+        mine = self.revisions[revision].pods
+        mine[name] = replace(mine[name], **fields)
+
+    def lose_readiness(self, revision: str, *, count: int = 1) -> None:
+        """Let pods that serve fail their readiness probe."""
+        ready = [pod for pod in self.revisions[revision].pods.values() if pod.is_ready]
+        for pod in ready[:count]:
+            self.change_pod(revision, pod.name, is_ready=False, ready_since_s=None)
+
+    def crash_pod(self, revision: str, *, code: int = 139) -> None:
+        """Let the container of a pod end by itself."""
+        for pod in list(self.revisions[revision].pods.values())[:1]:
+            end = Terminated(code, "Error", "", self.now.timestamp())
+            self.change_pod(
+                revision, pod.name, is_ready=False, ready_since_s=None, terminated=end,
+                restarts=pod.restarts + 1,
+            )  # fmt: skip
+
+    def confirm(self) -> None:
+        """Let every router that is not stuck do what it was asked for."""
+        if self.applied is None:
+            return
+        for router in self.routers.values():
+            if not router.is_stuck:
+                router.does = _routes(self.applied)
+
+    # What the shell does.
+
+    def step(self) -> Decision:
+        """Look, decide and carry everything out."""
+        decision = decide(self.observation(), self.now)
+        self.apply(decision)
+        self.last = decision
+        return decision
+
+    def apply(self, decision: Decision, *, action_count: int | None = None) -> None:
+        """Carry a decision out: routers, status, and the first so many actions."""
+        self.status_text = json.dumps(decision.status.to_wire())
+        if decision.traffic is not None:
+            self.applied = decision.traffic
+        self.watch = decision.watch
+        for action in decision.actions[:action_count]:
+            self._act(action)
+
+    def _act(self, action: actions.Action) -> None:
+        match action:
+            case actions.RecordRevision(revision, number):
+                self.records[revision] = number
+            case actions.EnsureWorkload(revision, replicas):
+                self._scale(revision, replicas)
+            case actions.RemoveRevision(revision):
+                self.records.pop(revision, None)
+                self.revisions.pop(revision, None)
+            case actions.PublishAddress(_, addresses):
+                self.published = addresses
+            case _:
+                assert_never(action)
+
+    def _scale(self, revision: str, replicas: int) -> None:
+        assert revision in self.records, "pods are made from a record"
+        mine = self.revisions.setdefault(revision, Pods())
+        mine.replicas = replicas
+        if replicas and mine.cluster_ip is None:
+            mine.cluster_ip = f"10.96.0.{self.records[revision]}"
+        while len(mine.pods) < replicas:
+            mine.made_count += 1
+            name = f"{revision}-{mine.made_count}"
+            mine.pods[name] = builders.pod(
+                name,
+                is_ready=False,
+                revision=revision,
+                host=f"10.{self.records[revision]}.0.{mine.made_count}",
+                created_at_s=self.now.timestamp(),
+            )
+        for name in sorted(mine.pods, reverse=True)[: len(mine.pods) - replicas]:
+            del mine.pods[name]
+
+    def settle(self, *, seconds_max: float = 0.0) -> Decision:
+        """Let pods start and routers obey until nothing changes, waiting up to `seconds_max`."""
+        until = self.now + timedelta(seconds=seconds_max)
+        for _ in range(ROUNDS_MAX):
+            before = (self.status_text, self.applied, self.published, self.now)
+            decision = self.step()
+            self.start_pods()
+            self.confirm()
+            if (self.status_text, self.applied, self.published, self.now) != before:
+                continue
+            if decision.wake_at is None or decision.wake_at > until:
+                return decision
+            self.now = decision.wake_at
+        raise AssertionError(f"no rest after {ROUNDS_MAX} looks: {self.status_text}")
+
+
+def _routes(traffic: Traffic) -> object:
+    """What a router shows the hash of: everything but endpoints and log switches."""
+    candidate = traffic.candidate if traffic.weight_percent else None
+    return (
+        traffic.stable.revision if traffic.stable else None,
+        candidate.revision if candidate else None,
+        traffic.weight_percent,
+        (traffic.timeout_s, traffic.per_try_timeout_s, traffic.retry, traffic.salt),
+    )
