@@ -8,7 +8,6 @@ from slipway_server.core.errors import LoadError
 from slipway_server.core.registry import Model
 from slipway_server.settings import Settings
 from slipway_server.storage import digest, fetch, layout, locations
-from slipway_server.storage.locations import Location
 from slipway_server.storage.patience import Patience
 
 
@@ -33,11 +32,12 @@ def load(settings: Settings, patience: Patience) -> Loaded:
         if path is None:
             path = patience.run(lambda: fetch.fetch(location, directory))
         actual = digest.of(path)
-        _verify(settings.model_digest, actual, location)
+        _verify(settings.model_digest, actual)
         backend = onnx.load(layout.model_file(path), thread_count=settings.threads)
     except LoadError as err:
         raise LoadError(
-            f"{label} from {locations.describe(location)}: {err.message}",
+            # The cause first: status has room for a sentence, and a long uri would fill it.
+            f"{err.message} ({label} from {locations.describe(location)})",
             is_permanent=err.is_permanent,
         ) from err
     except OSError as err:
@@ -56,9 +56,9 @@ def _kept(directory: Path, expected: str) -> Path | None:
     return next((path for path in candidates if digest.of(path) == expected), None)
 
 
-def _verify(expected: str, actual: str, location: Location) -> None:
+def _verify(expected: str, actual: str) -> None:
     if expected and expected != actual:
         raise LoadError(
-            f"digest mismatch: spec.model.digest expects {expected}, but "
-            f"{locations.describe(location)} is {actual}; correct the digest or the uri"
+            f"digest mismatch: the bytes have {actual}, but spec.model.digest expects {expected}; "
+            "correct the digest or the uri"
         )

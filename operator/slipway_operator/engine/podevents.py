@@ -17,7 +17,7 @@ START_DEADLINE_S: Final = 600.0
 IMAGE_DEADLINE_S: Final = 60.0  # a registry may hiccup
 RESTARTS_MAX: Final = 1  # before a pod was ever ready; the second is evidence
 WORDS_LENGTH_MAX: Final = 200
-WORDS_HEAD_LENGTH: Final = 70
+WORDS_HEAD_LENGTH: Final = 110  # holds a digest
 
 # Reasons of a waiting container, from pkg/kubelet/images and pkg/kubelet/container.
 IMAGE_HOPELESS: Final = frozenset({"InvalidImageName", "ErrImageNeverPull"})
