@@ -1,142 +1,133 @@
-"""`helm install` on a bare cluster: one command, restricted pods, one inference, and back again."""
+"""`helm install`: one command, restricted pods, one inference, and back again."""
 
 import json
-import os
-import subprocess
-from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import Any, get_args
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
-from sandbox import images, places, toolchain
-from sandbox.cluster import Cluster
-from sandbox.progress import Progress, silent
+from tests.e2e.conftest import CHART, install
+from tests.e2e.scene import SYSTEM_NAMESPACE, Scene, Target, eventually, manifest
 
 pytestmark = pytest.mark.e2e
 
-Program = Callable[..., str]
-
-CHART = places.checkout() / "charts" / "slipway"
-NAMESPACE = "slipway-system"
-ROLLOUT_TIMEOUT = "120s"
-COMMAND_TIMEOUT_S = 300
+SURVIVOR = Target("e2e", "survivor")
+ENFORCE = "pod-security.kubernetes.io/enforce"
+DEFINITIONS = ["computepools.slipway.dev", "modeldeployments.slipway.dev"]
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Cluster]:
-    """A cluster of this module's own: nothing but Kubernetes and the three images is there."""
-    log = Progress()
-    made = Cluster.create("e2e-install", 2, log=log)
-    made.up()
-    try:
-        yield made
-    finally:
-        made.down()
+def survivor(scene: Scene) -> Iterator[Target]:
+    """A deployment that outlives an uninstall."""
+    scene.apply(manifest(SURVIVOR))
+    scene.serves(SURVIVOR)
+    yield SURVIVOR
+    scene.delete(SURVIVOR)
 
 
-@pytest.fixture(scope="module")
-def values(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Load the images, and return the values that name them."""
-    log = Progress()
-    archives = {name: images.ensure(name, log=log) for name in get_args(images.BuiltImage)}
-    for archive in archives.values():
-        cluster.load_image(archive)
-    file = tmp_path_factory.mktemp("values") / "values.json"
-    file.write_text(json.dumps(images.chart_values(archives)), encoding="utf-8")
-    return file
+def helm(scene: Scene, *arguments: str) -> tuple[int, str]:
+    """Run helm on the release; its exit code and all it says."""
+    done = scene.run(
+        *("helm", arguments[0], "slipway", *arguments[1:], f"--namespace={SYSTEM_NAMESPACE}"),
+        text=json.dumps(scene.ground.values),
+    )
+    return done.returncode, done.stdout + done.stderr
 
 
-@pytest.fixture(scope="module")
-def run(cluster: Cluster) -> Program:
-    def ran(*argv: str | Path) -> str:
-        done = subprocess.run(
-            argv,
-            env={**os.environ, "KUBECONFIG": str(cluster.kubeconfig)},
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=COMMAND_TIMEOUT_S,
-        )
-        assert done.returncode == 0, f"{argv}\n{done.stdout}{done.stderr}"
-        return done.stdout
-
-    return ran
-
-
-@pytest.fixture(scope="module")
-def kubectl(cluster: Cluster, run: Program) -> Program:
-    return lambda *argv: run(cluster.kubectl, "--namespace", NAMESPACE, *argv)
-
-
-@pytest.fixture(scope="module")
-def helm(run: Program) -> Program:
-    program = toolchain.ensure("helm", log=silent)
-    return lambda *argv: run(program, "--namespace", NAMESPACE, *argv)
-
-
-@pytest.fixture(scope="module")
-def installed(helm: Program, kubectl: Program, values: Path) -> None:
-    kubectl("create", "namespace", NAMESPACE)
-    kubectl("label", "namespace", NAMESPACE, "pod-security.kubernetes.io/enforce=restricted")
-    helm("install", "slipway", CHART, "--values", values)
-    for name in ("operator", "router"):
-        kubectl("rollout", "status", f"deployment/slipway-{name}", f"--timeout={ROLLOUT_TIMEOUT}")
-
-
-def pods_of(kubectl: Program, component: str) -> list[dict[str, Any]]:
+def pods_of(scene: Scene, component: str) -> list[dict[str, Any]]:
     selector = f"app.kubernetes.io/name=slipway,app.kubernetes.io/component={component}"
-    found: list[dict[str, Any]] = json.loads(
-        kubectl("get", "pods", "--selector", selector, "--output=json")
-    )["items"]
-    return found
+    found = scene.read("pods", f"--selector={selector}", f"--namespace={SYSTEM_NAMESPACE}")
+    items: list[dict[str, Any]] = found["items"]
+    return [pod for pod in items if not pod["metadata"].get("deletionTimestamp")]
 
 
-def test_one_command_brings_operator_and_routers_up(installed: None, kubectl: Program) -> None:
-    ready = {name: len(pods_of(kubectl, name)) for name in ("operator", "router")}
-
-    assert ready == {"operator": 1, "router": 2}
+def uids(pods: list[dict[str, Any]]) -> set[str]:
+    return {pod["metadata"]["uid"] for pod in pods}
 
 
-def test_routers_are_on_different_nodes(installed: None, kubectl: Program) -> None:
-    nodes = {pod["spec"]["nodeName"] for pod in pods_of(kubectl, "router")}
-
-    assert len(nodes) == 2
-
-
-def test_helm_test_sends_one_inference_through_a_router(installed: None, helm: Program) -> None:
-    assert "answered as expected" in helm("test", "slipway", "--logs")
-
-
-def test_helm_test_may_be_run_again(installed: None, helm: Program) -> None:
-    assert "answered as expected" in helm("test", "slipway", "--logs")
+def may(scene: Scene, verb: str, what: str, *, namespace: str) -> bool:
+    """Ask the API server whether the operator may do something."""
+    user = f"system:serviceaccount:{SYSTEM_NAMESPACE}:slipway-operator"
+    done = scene.run(
+        *("kubectl", "auth", "can-i", verb, what, f"--as={user}", f"--namespace={namespace}")
+    )
+    return done.stdout.strip() == "yes"
 
 
-def test_an_upgrade_updates_definitions_and_leaves_unchanged_routers_alone(
-    installed: None, helm: Program, kubectl: Program, values: Path
+def test_one_command_brings_operator_and_routers_up_under_the_restricted_standard(
+    scene: Scene,
 ) -> None:
-    before = {pod["metadata"]["uid"] for pod in pods_of(kubectl, "router")}
+    labels = scene.read("namespace", SYSTEM_NAMESPACE)["metadata"]["labels"]
+
+    assert labels[ENFORCE] == "restricted"
+    assert [len(pods_of(scene, name)) for name in ("operator", "router")] == [1, 2]
+
+
+def test_routers_are_on_different_nodes(scene: Scene) -> None:
+    assert len({pod["spec"]["nodeName"] for pod in pods_of(scene, "router")}) == 2
+
+
+def test_helm_test_sends_one_inference_and_may_be_run_again(scene: Scene) -> None:
+    for _ in range(2):
+        code, said = helm(scene, "test", "--logs")
+        assert code == 0, said
+        assert "answered as expected" in said
+
+
+def test_an_unknown_value_is_refused_by_name(scene: Scene) -> None:
+    code, said = helm(
+        scene, "upgrade", str(CHART), "--dry-run=server", "--values=-", "--set=router.replica=3"
+    )
+
+    assert code != 0
+    assert "replica" in said
+    assert "not allowed" in said
+
+
+def test_the_operator_reads_no_secrets_but_its_own(scene: Scene) -> None:
+    own = "secrets/slipway-certificates"
+
+    assert may(scene, "get", own, namespace=SYSTEM_NAMESPACE)
+    assert not may(scene, "get", "secrets/other", namespace=SYSTEM_NAMESPACE)
+    assert not may(scene, "list", "secrets", namespace=SYSTEM_NAMESPACE)
+    assert not may(scene, "get", own, namespace="e2e")
+    assert not may(scene, "create", "pods", namespace="e2e")
+    assert not may(scene, "*", "*", namespace="e2e")
+
+
+def test_an_upgrade_updates_definitions_and_leaves_unchanged_routers_alone(scene: Scene) -> None:
+    before = uids(pods_of(scene, "router"))
     empty = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     path = "/spec/versions/0/schema/openAPIV3Schema"
     patch = json.dumps([{"op": "replace", "path": path, "value": empty}])
-    kubectl("patch", "crd", "computepools.slipway.dev", "--type=json", f"--patch={patch}")
+    scene.kubectl("patch", "crd", DEFINITIONS[0], "--type=json", f"--patch={patch}")
 
-    helm("upgrade", "slipway", CHART, "--values", values)
+    install(scene)
 
-    query = "--output=jsonpath={.spec.versions[0].schema.openAPIV3Schema.properties.spec.type}"
-    assert kubectl("get", "crd", "computepools.slipway.dev", query) == "object"
-    assert {pod["metadata"]["uid"] for pod in pods_of(kubectl, "router")} == before
-    leftovers = kubectl("get", "jobs,configmaps,serviceaccounts", "--output=name")
-    assert "slipway-crds-upgrade" not in leftovers
+    schema = scene.read("crd", DEFINITIONS[0])["spec"]["versions"][0]["schema"]
+    assert schema["openAPIV3Schema"]["properties"]["spec"]["type"] == "object"
+    assert uids(pods_of(scene, "router")) == before
+    kinds = "jobs,configmaps,serviceaccounts"
+    left = scene.kubectl("get", kinds, "--output=name", f"--namespace={SYSTEM_NAMESPACE}")
+    assert "slipway-crds-upgrade" not in left
 
 
-def test_uninstalling_keeps_the_definitions(
-    installed: None, helm: Program, kubectl: Program
+def test_uninstalling_keeps_deployments_and_installing_again_finds_them(
+    scene: Scene, survivor: Target
 ) -> None:
-    helm("uninstall", "slipway", "--wait")
+    before = scene.status(survivor).stable
+    pods = uids(scene.pods(survivor))
 
-    kept = kubectl("get", "crd", "--output=name").split()
-    assert [name.rpartition("/")[2] for name in kept] == [
-        "computepools.slipway.dev",
-        "modeldeployments.slipway.dev",
-    ]
+    code, said = helm(scene, "uninstall", "--wait")
+    assert code == 0, said
+    kept = scene.kubectl("get", "crd", "--output=name").split()
+    assert [name.rpartition("/")[2] for name in kept] == DEFINITIONS
+    assert uids(scene.pods(survivor)) == pods
+
+    install(scene)
+    answer = eventually(
+        lambda: next((a for a in [scene.ask(survivor.host)] if a.status == "200"), None),
+        what=f"{survivor} answers again",
+    )
+    assert answer.revision == before
+    assert uids(scene.pods(survivor)) == pods
