@@ -193,8 +193,8 @@ class TrafficPolicy(ContractModel):
     retry: Annotated[
         Literal["any", "unprocessed", "none"],
         Field(
-            description="any: a failed attempt is tried once more on the other revision or pod;"
-            " unprocessed: only if the pod cannot have begun; none: never."
+            description="any: a failed attempt is tried again, at most twice, on another pod or on"
+            " stable; unprocessed: only if the pod cannot have begun; none: never."
         ),
     ] = "any"
 
