@@ -1,7 +1,9 @@
 """Documents tell the truth where a machine can see it: links, commands, tables, examples."""
 
 import fnmatch
+import functools
 import itertools
+import os
 import re
 import shlex
 from collections.abc import Iterator, Mapping
@@ -26,7 +28,6 @@ TOP = Path(__file__).resolve().parents[3]
 DOCUMENTS = sorted((*TOP.glob("*.md"), *TOP.glob("docs/**/*.md")))
 IDS = [path.relative_to(TOP).as_posix() for path in DOCUMENTS]
 ADR = TOP / "docs" / "adr"
-IGNORED = ("__pycache__", ".git", "build")
 CODE = re.compile(r"```.*?```|`[^`\n]+`", re.S)
 
 every_document = pytest.mark.parametrize("path", DOCUMENTS, ids=IDS)
@@ -36,17 +37,24 @@ def text_of(*parts: str) -> str:
     return TOP.joinpath(*parts).read_text(encoding="utf-8")
 
 
+@functools.cache
+def files() -> tuple[str, ...]:
+    """List the files of the project."""
+    found = []
+    for parent, children, names_ in os.walk(TOP):
+        children[:] = [
+            each
+            for each in children
+            if (each == ".ci" or not each.startswith((".", "__", "build")))
+            and not each.endswith(".egg-info")
+        ]
+        found += [Path(parent, name).relative_to(TOP).as_posix() for name in names_]
+    return tuple(found)
+
+
 def folders() -> list[str]:
     """List the folders that hold files of the project."""
-    found = {
-        path.parent.relative_to(TOP).as_posix()
-        for path in TOP.rglob("*")
-        if path.is_file()
-        and not set(IGNORED) & set(path.parts)
-        and not any(part.startswith(".") and part != ".ci" for part in path.relative_to(TOP).parts)
-        and ".egg-info" not in path.as_posix()
-    }
-    return sorted(found - {"."})
+    return sorted({str(Path(file).parent) for file in files()} - {"."})
 
 
 def table_rows(text: str, heading: str) -> list[list[str]]:
@@ -102,11 +110,6 @@ def test_links_lead_somewhere(path: Path) -> None:
 @every_document
 def test_files_that_are_named_exist(path: Path) -> None:
     """A path in code marks may leave out its first folders, and may have a star."""
-    known = [
-        each.relative_to(TOP).as_posix()
-        for folder in folders()
-        for each in (TOP / folder).iterdir()
-    ]
     named = re.findall(
         r"`([\w.*/-]+/[\w.*-]+\.(?:py|md|yaml|json|txt|sum))`", path.read_text("utf-8")
     )
@@ -114,7 +117,7 @@ def test_files_that_are_named_exist(path: Path) -> None:
     absent = [
         each
         for each in named
-        if not any(fnmatch.fnmatch(f"/{file}", f"*/{each}") for file in known)
+        if not any(fnmatch.fnmatch(f"/{file}", f"*/{each}") for file in files())
     ]
 
     assert absent == []
