@@ -190,10 +190,10 @@ def verdict(gate: str, state: VerdictState, **fields: Any) -> Verdict:
 
 
 def guard(rollout: str, *verdicts: Verdict, **fields: Any) -> GuardView:
-    """What the guard says; by default that failures passed."""
+    """What the guard says of a rollout."""
     values: dict[str, Any] = {
         "rollout": rollout,
-        "verdicts": verdicts or (verdict("failures", VerdictState.PASS),),
+        "verdicts": verdicts,
         "is_shedding": False,
         "evidence": "{}",
         "stable_latency_s_p999": None,

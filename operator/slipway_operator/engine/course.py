@@ -123,7 +123,7 @@ def finish_abort(course: Course, *, is_drained_first: bool, now: datetime) -> Co
     cause = course.rollout.abort
     is_superseded = cause.reason == Reason.SUPERSEDED
     outcome = Outcome.SUPERSEDED if is_superseded else Outcome.ABORTED
-    entry = _history(course, outcome, cause.reason, cause.message, now=now)
+    entry = _history(course, outcome, cause.reason, message=cause.message, now=now)
     rejected = course.rejected
     if not is_superseded:
         refusal = Rejected(
@@ -155,7 +155,7 @@ def finish_promotion(course: Course, *, now: datetime) -> Course:
     """Make the candidate stable: every router was seen to send it everything."""
     assert course.rollout is not None
     assert course.candidate is not None
-    entry = _history(course, Outcome.PROMOTED, Reason.SERVING, "", now=now)
+    entry = _history(course, Outcome.PROMOTED, Reason.SERVING, message="", now=now)
     told = tell(
         course,
         "Promoted",
@@ -177,7 +177,7 @@ def finish_promotion(course: Course, *, now: datetime) -> Course:
 
 
 def _history(
-    course: Course, outcome: Outcome, reason: str, message: str, *, now: datetime
+    course: Course, outcome: Outcome, reason: str, *, message: str, now: datetime
 ) -> Rollout:
     assert course.rollout is not None
     assert course.candidate is not None

@@ -19,7 +19,7 @@ from slipway_operator.engine.podevents import FindingKind, PodFinding
 from slipway_operator.engine.verdicts import GuardView, Verdict
 
 CONFIRM_S: Final = 2.0  # a router that has not shown weight 0 by then loses its clients
-READINESS_LOST_S: Final = 3.0  # DESIGN: shorter gaps are a pod's own business
+READINESS_LOST_S: Final = 3.0  # shorter gaps are a pod's own business
 PER_TRY_TIMEOUT_S_MIN: Final = 1.0
 PER_TRY_FACTOR: Final = 3.0  # of stable's p99.9
 

@@ -24,7 +24,7 @@ def check(seen: Observation, decision: Decision, now: datetime) -> None:
     abort_takes_everything_at_once(seen, before, after)
     abort_absorbs(before, after)
     weight_grows_only_along_the_plan(seen, before, after)
-    steps_are_left_only_on_merit(seen, before, after, now)
+    steps_are_left_only_on_merit(seen, before, after, now=now)
     weight_never_exceeds_what_pods_carry(seen, after)
     pause_holds(before, after)
     stable_changes_only_when_everything_was_seen_to_go_to_the_candidate(seen, before, after)
@@ -102,6 +102,7 @@ def steps_are_left_only_on_merit(
     seen: Observation,
     before: ModelDeploymentStatus,
     after: ModelDeploymentStatus,
+    *,
     now: datetime,
 ) -> None:
     if not _is_same_rollout(before, after):

@@ -244,8 +244,9 @@ def _heal_pods(world: World) -> None:
 
 def _is_over(world: World) -> bool:
     """Nothing was left to do at the last look."""
-    is_idle = world.status.candidate is None and not world.status.drain
-    return is_idle and world.routing().is_verified and not decide(world.observation(), world.now).actions
+    if world.status.candidate or world.status.drain or not world.routing().is_verified:
+        return False
+    return not decide(world.observation(), world.now).actions
 
 
 def _is_rejected(world: World) -> bool:

@@ -23,7 +23,7 @@ from slipway_operator.engine.traffic import Traffic
 from slipway_operator.engine.verdicts import GuardView, Verdict
 from tests import builders
 
-ROUNDS_MAX = 60
+ROUNDS_MAX = 200
 
 
 @dataclass
@@ -73,6 +73,14 @@ class World:
     def serving(cls, wanted: ModelDeploymentSpec | None = None) -> "World":
         """A world in which a first revision serves and nothing is to be done."""
         world = cls(wanted)
+        world.settle()
+        return world
+
+    @classmethod
+    def rolling(cls, version: str = "2", **fields: Any) -> "World":
+        """A world in which a candidate has the weight of its first step."""
+        world = cls.serving(builders.spec("1", **fields))
+        world.ask(version)
         world.settle()
         return world
 
@@ -278,11 +286,11 @@ class World:
         """Let pods start and routers obey until nothing changes, waiting up to `seconds_max`."""
         until = self.now + timedelta(seconds=seconds_max)
         for _ in range(ROUNDS_MAX):
-            before = (self.status_text, self.applied, self.published, self.now)
+            before = self.observation()
             decision = self.step()
             self.start_pods()
             self.confirm()
-            if (self.status_text, self.applied, self.published, self.now) != before:
+            if self.observation() != before:
                 continue
             if decision.wake_at is None or decision.wake_at > until:
                 return decision
