@@ -1,0 +1,52 @@
+"""The operator's settings: what the environment must hold, and what is said if it does not."""
+
+import pytest
+
+from slipway_operator.render.workload import ServerImage
+from slipway_operator.shell import settings
+
+COMPLETE = {
+    "SLIPWAY_OPERATOR_NAMESPACE": "slipway-system",
+    "SLIPWAY_OPERATOR_SERVER_IMAGE": "example.com/server:1",
+    "PATH": "/usr/bin",
+}
+
+
+def test_what_the_chart_writes_is_enough() -> None:
+    read = settings.read(COMPLETE)
+
+    assert "slipway-system" == read.namespace
+    assert ServerImage("example.com/server:1", "IfNotPresent") == read.server
+    assert "info" == read.log_level
+
+
+def test_every_setting_can_be_given() -> None:
+    read = settings.read(
+        COMPLETE
+        | {
+            "SLIPWAY_OPERATOR_SERVER_IMAGE_PULL_POLICY": "Always",
+            "SLIPWAY_OPERATOR_LOG_LEVEL": "DEBUG",
+        }
+    )
+
+    assert "Always" == read.server.pull_policy
+    assert "debug" == read.log_level
+
+
+@pytest.mark.parametrize("name", ["NAMESPACE", "SERVER_IMAGE"])
+@pytest.mark.parametrize("is_empty", [True, False])
+def test_a_missing_variable_is_named_with_what_it_should_hold(name: str, is_empty: bool) -> None:
+    variable = f"SLIPWAY_OPERATOR_{name}"
+    environment = {key: value for key, value in COMPLETE.items() if key != variable}
+    if is_empty:
+        environment[variable] = ""
+
+    with pytest.raises(settings.SettingsError, match=f"{variable} is not set: it should hold"):
+        settings.read(environment)
+
+
+def test_an_unknown_log_level_is_refused_with_those_there_are() -> None:
+    environment = COMPLETE | {"SLIPWAY_OPERATOR_LOG_LEVEL": "chatty"}
+
+    with pytest.raises(settings.SettingsError, match="debug, info, warning, error, not 'chatty'"):
+        settings.read(environment)
