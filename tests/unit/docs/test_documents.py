@@ -130,6 +130,8 @@ def test_commands_of_dev_exist(path: Path, capsys: pytest.CaptureFixture[str]) -
         try:
             if words[:1] == ["demo"]:
                 demo._parse(words[1:])
+            elif words[:1] == ["report"]:
+                assert len(words) <= 2, "report takes a ledger"
             else:
                 # A bare name in a sentence means the command, not a call of it.
                 cli._parser().parse_args(words if len(words) > 1 else [*words, "--help"])
