@@ -190,11 +190,11 @@ def test_no_condition_changes_twice_within_a_rollout() -> None:
     world.ask("2")
     seen: dict[str, list[str]] = {}
 
-    for _ in range(200):
+    for _ in range(60):
         world.step()
         world.start_pods()
         world.confirm()
-        world.wait(1.0)
+        world.wait(4.0)
         for type_ in ("Available", "Ready", "Reconciling", "Stalled"):
             found = next((c.status for c in world.status.conditions if c.type == type_), "absent")
             states = seen.setdefault(type_, [])

@@ -257,6 +257,6 @@ def _is_rejected(world: World) -> bool:
 
 
 RolloutMachine.TestCase.settings = settings(
-    max_examples=50, stateful_step_count=25, deadline=None, database=None
+    max_examples=40, stateful_step_count=20, deadline=None, database=None
 )
 TestRolloutLaws = RolloutMachine.TestCase
