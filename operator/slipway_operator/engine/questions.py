@@ -13,6 +13,8 @@ from slipway_api.conditions import Reason
 from slipway_api.model_deployment import Analysis, Metric
 from slipway_operator.engine.comparison import FLOOR, RATIO
 
+GATE_ERRORS: Final = "errors"  # always on
+
 LIMIT_MIN: Final = 1e-4  # "max: 0%" could be violated, but never be met
 
 
@@ -52,7 +54,7 @@ def questions(analysis: Analysis) -> tuple[Question, ...]:
     [('errors', 1.1, 0.005), ('refusals', 1.25, 0.005), ('error-rate-max', None, 0.01)]
     """
     asked: dict[str, Question] = {
-        "errors": Question("errors", Subject.FAILURES, Reason.ERRORS),
+        GATE_ERRORS: Question(GATE_ERRORS, Subject.FAILURES, Reason.ERRORS),
         "refusals": Question("refusals", Subject.REFUSALS, Reason.REFUSALS),
     }
     for metric in analysis.metrics:
@@ -65,7 +67,7 @@ def _error_rate(metric: Metric) -> list[Question]:
     found = []
     if metric.max_increase is not None:
         ratio = 1 + percent_share(metric.max_increase)
-        found.append(Question("errors", Subject.FAILURES, Reason.ERRORS, ratio=ratio))
+        found.append(Question(GATE_ERRORS, Subject.FAILURES, Reason.ERRORS, ratio=ratio))
     if metric.max is not None:
         limit = min(max(percent_share(metric.max), LIMIT_MIN), 1.0)
         name = f"{metric.name}-max"

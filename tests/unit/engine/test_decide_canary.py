@@ -275,6 +275,19 @@ def test_the_limit_of_one_attempt_is_at_least_a_second() -> None:
     assert 1.0 == world.applied.per_try_timeout_s
 
 
+def test_a_limit_that_cuts_stable_itself_is_given_up() -> None:
+    world = World.serving()
+    world.ask("2")
+    world.latency_s = 0.005
+    world.settle()
+    unsure = VerdictState.INSUFFICIENT
+    world.verdicts = (builders.verdict("errors", unsure, stable_count=900, stable_bad_count=30),)
+    world.settle()
+
+    assert world.applied is not None
+    assert 60.0 == world.applied.per_try_timeout_s
+
+
 def test_without_routers_nothing_is_promised() -> None:
     world = World.rolling(steps=((5, "0s"), (50, "60s")))
     for router in world.routers.values():
