@@ -347,7 +347,7 @@ def _wake_at(now_course: Course, seen: Observation, now: datetime) -> datetime |
     if now_course.waiting is not None and now_course.waiting.until is not None:
         times.append(now_course.waiting.until)
     memory = now_course.rollout
-    if memory is not None and memory.unready_since is not None:
+    if memory is not None and memory.unready_since is not None and memory.abort is None:
         times.append(memory.unready_since + timedelta(seconds=rollout.READINESS_LOST_S))
     active = (now_course.stable, now_course.candidate)
     is_starting = any(

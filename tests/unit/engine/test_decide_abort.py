@@ -157,6 +157,8 @@ def test_readiness_lost_for_three_seconds_takes_the_candidate_back() -> None:
     assert aborted.status.rollout is not None
     assert aborted.status.rollout.abort is not None
     assert "ReadinessLost" == aborted.status.rollout.abort.reason
+    assert aborted.wake_at is not None
+    assert aborted.wake_at > world.now, "the operator must not spin"
 
 
 def test_a_short_gap_in_readiness_does_not_count() -> None:
@@ -276,8 +278,12 @@ def test_clients_are_never_left_without_a_router() -> None:
         router.is_stuck = True
     _convict(world)
     world.settle(seconds_max=20)
+    unconfirmed = world.published
+    for router in world.routers.values():
+        router.is_ready = False
+    world.settle()
 
-    assert ("10.1.0.1", "10.1.0.2") == world.published
+    assert ("10.1.0.1", "10.1.0.2") == unconfirmed == world.published
     assert world.status.rollout is None
     assert 0 == world.revisions[NEW].replicas
 

@@ -234,6 +234,17 @@ def test_a_deleted_record_is_made_again_only_for_what_is_asked_for(is_asked_for:
     assert expected == actions
 
 
+def test_without_its_pool_a_deleted_record_waits() -> None:
+    world = World.serving()
+    world.pool = None
+    del world.records[OLD]
+
+    decision = world.step()
+
+    assert () == decision.actions
+    assert "Serving" == decision.status.phase
+
+
 def test_pods_whose_record_is_gone_are_removed_when_nobody_needs_them() -> None:
     world = World.rolling(steps=((5, "0s"),))
     world.settle(seconds_max=20)
