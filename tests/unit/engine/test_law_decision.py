@@ -113,6 +113,7 @@ def _rollout(odd: Odd, steps: tuple[builders.Step, ...]) -> tuple[RolloutState, 
         abort=abort,
         lowered_at=_ago(lowered_s) if is_lowered else None,
         promote_asked=odd.one_of("person", normal=False, others=[True]),
+        per_try_timeout_seconds=odd.pick([None, 2.0]),
     )
     return state, asked
 
@@ -149,9 +150,13 @@ def _routing(odd: Odd, stable: Workload, candidate: Workload, *, weights: list[i
 
 def _guard(odd: Odd) -> GuardView | None:
     states = odd.one_of("verdicts", normal=VERDICTS[0], others=VERDICTS[1:])
+    stable_bad_count = odd.one_of("verdicts", normal=1, others=[500])
     view = builders.guard(
         odd.one_of("guard", normal=ID, others=["another"]),
-        *(builders.verdict(f"gate-{i}", state) for i, state in enumerate(states)),
+        *(
+            builders.verdict(gate, state, stable_bad_count=stable_bad_count)
+            for gate, state in zip(("errors", "refusals"), states, strict=False)
+        ),
         is_shedding=odd.one_of("verdicts", normal=False, others=[True]),
         stable_latency_s_p999=odd.pick([None, 0.01, 2.0]),
     )
