@@ -203,7 +203,7 @@ def observations(draw: st.DrawFn) -> Observation:
     )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(observations())
 def test_every_decision_obeys_the_laws(seen: Observation) -> None:
     decision = decide(seen, NOW)

@@ -238,7 +238,7 @@ def _is_rejected(world: World) -> bool:
 
 # Shrinking a story of the whole world takes minutes; allow it by hand to find the shortest one.
 RolloutMachine.TestCase.settings = hypothesis.settings(
-    max_examples=60,
+    max_examples=50,
     stateful_step_count=15,
     deadline=None,
     database=None,
