@@ -138,7 +138,7 @@ def test(arguments: argparse.Namespace) -> int:
     codes = [linted]
     for tier in tiers:
         paths = [path for path in TESTS[tier] if (checkout / path).exists()]
-        options = ["-n", str(UNIT_WORKERS)] if tier == "unit" else []
+        options = ["-n", str(UNIT_WORKERS), "--dist", "worksteal"] if tier == "unit" else []
         with step(f"tests: {tier}", log=log):
             codes.append(_python("pytest", *options, *paths, *arguments.arguments))
     return max(codes)
