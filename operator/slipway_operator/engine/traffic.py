@@ -48,18 +48,3 @@ class Traffic:
     def __post_init__(self) -> None:
         assert 0 <= self.weight_percent <= 100, self.weight_percent
         assert self.candidate is not None or self.weight_percent == 0
-
-
-@dataclass(frozen=True, slots=True)
-class RouterView:
-    """What one router pod is known to do for one deployment.
-
-    `shown` is the configuration hash that the router answered on two fresh connections, None if
-    it was not asked or did not answer; `acked` the one it accepted on its ADS stream.
-    """
-
-    name: str
-    address: str
-    is_ready: bool
-    acked: str | None
-    shown: str | None
