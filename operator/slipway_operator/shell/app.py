@@ -121,7 +121,7 @@ class Operator:
             group.create_task(self._table.run())
             group.create_task(self._events.run())
             await self._take_over()
-            self._source.start(lambda key: self._queue.add(key))
+            self._source.start(self._heard)
             self._is_ready = True
             _log.info("ready: %d ModelDeployments", len(self._known))
             group.create_task(self._resync())
@@ -150,16 +150,19 @@ class Operator:
             namespace, separator, deployment = name.partition("/")
             if not separator or (namespace, deployment) in self._known:
                 continue
-            found = await self._client.find(
-                kinds.MODEL_DEPLOYMENTS, deployment, namespace=namespace
-            )
+            try:
+                found = await self._client.find(
+                    kinds.MODEL_DEPLOYMENTS, deployment, namespace=namespace
+                )
+            except ApiError as error:
+                _log.warning("%s stays at the routers until it can be asked for: %s", name, error)
+                return
             if found is None:
                 self._ads.confirm_removed(name)
 
     async def _handle(self, key: Key) -> None:
         match key.kind:
             case KeyKind.MODEL_DEPLOYMENT:
-                self._known.add((key.namespace, key.name))
                 await self._reconciler.run((key.namespace, key.name))
             case KeyKind.ROUTER:
                 await self._read_routers()
@@ -191,9 +194,12 @@ class Operator:
 
     async def _list(self) -> None:
         listing = await self._client.list(kinds.MODEL_DEPLOYMENTS, metadata_only=True)
-        self._known |= {
+        before = self._known
+        self._known = {
             (item["metadata"]["namespace"], item["metadata"]["name"]) for item in listing.items
         }
+        for owner in before - self._known:  # let go of what went while nobody told
+            self._queue.add(_key(owner))
 
     async def _resync(self) -> None:
         """Look at everything now and then: heals events that were lost."""
@@ -221,8 +227,15 @@ class Operator:
         """Renew the leaves when two thirds of their life are over."""
         while True:
             if datetime.now(UTC) >= certificates.renew_at(bundle):
-                bundle = certificates.renew(bundle, datetime.now(UTC))
-                await self._client.apply(kinds.SECRETS, _secret(self._settings.namespace, bundle))
+                renewed = certificates.renew(bundle, datetime.now(UTC))
+                try:
+                    secret = _secret(self._settings.namespace, renewed)
+                    await self._client.apply(kinds.SECRETS, secret)
+                except ApiError as error:  # ten days are left to try again
+                    _log.warning("renewed certificates could not be stored: %s", error)
+                    await asyncio.sleep(CERTIFICATE_CHECK_S)
+                    continue
+                bundle = renewed
                 await self._xds.stop()
                 credentials = certificates.server_credentials(bundle)
                 await self._xds.start(f"0.0.0.0:{names.PORT_XDS}", credentials)
@@ -244,6 +257,11 @@ class Operator:
         await runner.setup()
         await web.TCPSite(runner, "0.0.0.0", names.PORT_OPERATOR_HTTP).start()
         return runner
+
+    def _heard(self, key: Key) -> None:
+        if key.kind is KeyKind.MODEL_DEPLOYMENT:
+            self._known.add((key.namespace, key.name))
+        self._queue.add(key)
 
     def _routers_changed(self) -> None:
         self._table.changed()
