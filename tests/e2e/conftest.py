@@ -1,6 +1,7 @@
 """One cluster with Slipway on it, shared by the whole tier; tests use namespaces of their own.
 
-With SLIPWAY_E2E_KEEP set, the cluster stays for the next run.
+With SLIPWAY_E2E_KEEP set, the cluster stays for the next run; SLIPWAY_E2E_CLUSTER names it, for two
+checkouts at once.
 """
 
 import json
@@ -17,7 +18,7 @@ from sandbox.cluster import Cluster
 from sandbox.progress import Progress
 from tests.e2e.scene import SYSTEM_NAMESPACE, Scene
 
-CLUSTER: Final = "e2e"
+CLUSTER: Final = os.environ.get("SLIPWAY_E2E_CLUSTER", "e2e")
 CHART: Final = places.checkout() / "charts" / "slipway"
 KEEP: Final = "SLIPWAY_E2E_KEEP"
 NAMESPACES: Final = ("e2e", "e2e-east", "e2e-west")
