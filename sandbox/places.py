@@ -43,6 +43,11 @@ class Places:
         return self.cache / "images"
 
     @property
+    def debian(self) -> Path:
+        """Unpacked Debian packages, one folder per package."""
+        return self.cache / "debian"
+
+    @property
     def clusters(self) -> Path:
         """State of each cluster, one folder per name."""
         return self.cache / "clusters"

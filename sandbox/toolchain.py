@@ -1,4 +1,4 @@
-"""The programs that the sandbox runs: built from Go sources once, or found in the environment.
+"""The programs that the sandbox runs: built from Go once, found in the environment, or Debian's.
 
 A program built here is cached under a hash of its sources, so nothing is rebuilt without reason
 and two checkouts never overwrite each other's. Knows nothing of clusters.
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sandbox import golang, locks
+from sandbox import debian, golang, locks
 from sandbox import places as places_module
 from sandbox.errors import SandboxError
 from sandbox.progress import Log, silent
@@ -67,9 +67,14 @@ BUILT: Final[Mapping[str, Source]] = {
 
 
 def ensure(tool: str, *, log: Log = silent) -> Path:
-    """Return the path of a program in `BUILT` or `INSTALLED`, building it where that is due."""
+    """Return the path of a program in `BUILT`, `INSTALLED` or `debian.PROGRAMS`.
+
+    One that is not there is built, or fetched.
+    """
     if tool in INSTALLED:
         return _installed(tool)
+    if tool in debian.PROGRAMS:
+        return debian.ensure(tool, places=places_module.places(), log=log)
     source = BUILT[tool]
     where = places_module.places()
     module = places_module.checkout() / "sandbox" / "go" / source.folder
