@@ -4,7 +4,7 @@ Only this stream trusts them. Where they are kept and when they are renewed is d
 """
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -71,12 +71,33 @@ def renew_at(bundle: Mapping[str, bytes]) -> datetime.datetime:
     return min(leaf.not_valid_after_utc for leaf in leaves) - LEAF_LIFE / 3
 
 
-def server_credentials(bundle: Mapping[str, bytes]) -> grpc.ServerCredentials:
-    """Make the operator's side of mutual TLS: whoever has no leaf of our CA is refused."""
-    return grpc.ssl_server_credentials(
+def server_credentials(bundle: Callable[[], Mapping[str, bytes]]) -> grpc.ServerCredentials:
+    """Make the operator's side of mutual TLS: whoever has no leaf of our CA is refused.
+
+    gRPC asks `bundle` before every handshake, on a thread of its own, and parses only what changed;
+    connections that exist are left alone.
+    """
+    shown = bundle()
+
+    def newer() -> grpc.ServerCertificateConfiguration | None:
+        nonlocal shown
+        current = bundle()
+        if current is shown:
+            return None
+        shown = current
+        return _configuration(current)
+
+    return grpc.dynamic_ssl_server_credentials(
+        _configuration(shown),
+        newer,  # type: ignore[arg-type]  # the stubs lack None, "no change", of gRPC's docs
+        require_client_authentication=True,
+    )
+
+
+def _configuration(bundle: Mapping[str, bytes]) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration(
         [(bundle[OPERATOR_KEY], bundle[OPERATOR_CERTIFICATE])],
         root_certificates=bundle[CA_CERTIFICATE],
-        require_client_auth=True,
     )
 
 

@@ -1,34 +1,33 @@
 """The composition root: builds every part, starts them in order, ends them in reverse."""
 
 import asyncio
-import base64
 import contextlib
 import logging
 import random
 import signal
 import socket
 import time
-from collections.abc import Coroutine, Mapping
-from datetime import UTC, datetime
+from collections.abc import Coroutine
 from typing import Any, Final
 
 from aiohttp import web
 
 from slipway_api import names
-from slipway_operator.adapters import certificates, kubeconfig
 from slipway_operator.adapters import kube_resources as kinds
+from slipway_operator.adapters import kubeconfig
 from slipway_operator.adapters.ads import AdsServer
 from slipway_operator.adapters.als import AccessLogServer, Answer
 from slipway_operator.adapters.event_source import Key, KeyKind
 from slipway_operator.adapters.events import EventRecorder
 from slipway_operator.adapters.kopf_source import KopfSource
 from slipway_operator.adapters.kube import KubeClient
-from slipway_operator.adapters.kube_errors import ApiError, Conflict
+from slipway_operator.adapters.kube_errors import ApiError
 from slipway_operator.adapters.router_probe import RouterProbe
 from slipway_operator.adapters.xds import XdsServer
 from slipway_operator.shell import readings
 from slipway_operator.shell.act import Actor
 from slipway_operator.shell.guards import Guards
+from slipway_operator.shell.keys import Keys
 from slipway_operator.shell.observe import Observer, Owner
 from slipway_operator.shell.ports import PortBook
 from slipway_operator.shell.reconcile import Reconciler, Rooms
@@ -41,7 +40,6 @@ RESYNC_S: Final = 60.0
 RETRY_S: Final = 2.0  # at start, until the API server answers
 BACKOFF_S_FIRST: Final = 0.2
 BACKOFF_S_MAX: Final = 5.0
-CERTIFICATE_CHECK_S: Final = 3600.0
 
 _log = logging.getLogger(__name__)
 
@@ -64,6 +62,7 @@ class Operator:
         )
         self._als = AccessLogServer(self._guards.observe, _ignore)
         self._xds = XdsServer(self._ads, self._als)
+        self._keys = Keys(self._client, namespace=settings.namespace)
         self._ports = PortBook()
         self._events = EventRecorder(self._client, instance=socket.gethostname())
         rooms = Rooms(
@@ -110,9 +109,8 @@ class Operator:
 
     async def _live(self, stopped: asyncio.Event) -> None:
         """Start in order: certificates, routers' server (held), state, release, events."""
-        bundle = await _until_reached(self._certificates)
-        address = f"0.0.0.0:{names.PORT_XDS}"
-        await self._xds.start(address, certificates.server_credentials(bundle))
+        await _until_reached(self._keys.read)
+        await self._xds.start(f"0.0.0.0:{names.PORT_XDS}", self._keys.credentials())
         await _until_reached(self._read_ports)
         await _until_reached(self._read_routers)
         async with asyncio.TaskGroup() as group:
@@ -125,7 +123,7 @@ class Operator:
             self._is_ready = True
             _log.info("ready: %d ModelDeployments", len(self._known))
             group.create_task(self._resync())
-            group.create_task(self._renew(bundle))
+            group.create_task(self._keys.run())
             await stopped.wait()
 
     async def _take_over(self) -> None:
@@ -211,37 +209,6 @@ class Operator:
                 await self._drop_unknown()
             self._add_all()
 
-    async def _certificates(self) -> dict[str, bytes]:
-        """Read the certificates between routers and operator, or make them."""
-        namespace, name = self._settings.namespace, names.CERTIFICATES_SECRET
-        found = await self._client.find(kinds.SECRETS, name, namespace=namespace)
-        if found is not None:
-            return {key: base64.b64decode(value) for key, value in found["data"].items()}
-        bundle = certificates.make(datetime.now(UTC))
-        with contextlib.suppress(Conflict):
-            await self._client.create(kinds.SECRETS, _secret(namespace, bundle))
-            return bundle
-        return await self._certificates()
-
-    async def _renew(self, bundle: Mapping[str, bytes]) -> None:
-        """Renew the leaves when two thirds of their life are over."""
-        while True:
-            if datetime.now(UTC) >= certificates.renew_at(bundle):
-                renewed = certificates.renew(bundle, datetime.now(UTC))
-                try:
-                    secret = _secret(self._settings.namespace, renewed)
-                    await self._client.apply(kinds.SECRETS, secret)
-                except ApiError as error:  # ten days are left to try again
-                    _log.warning("renewed certificates could not be stored: %s", error)
-                    await asyncio.sleep(CERTIFICATE_CHECK_S)
-                    continue
-                bundle = renewed
-                await self._xds.stop()
-                credentials = certificates.server_credentials(bundle)
-                await self._xds.start(f"0.0.0.0:{names.PORT_XDS}", credentials)
-                _log.info("renewed the certificates between routers and operator")
-            await asyncio.sleep(CERTIFICATE_CHECK_S)
-
     async def _serve_health(self) -> web.AppRunner:
         """Answer probes. Liveness asks nobody: an API server that is away heals by itself."""
         app = web.Application()
@@ -302,12 +269,6 @@ async def _until_reached(step: Any) -> Any:
         except ApiError as error:
             _log.warning("waiting for the API server: %s", error)
             await asyncio.sleep(RETRY_S)
-
-
-def _secret(namespace: str, bundle: Mapping[str, bytes]) -> dict[str, Any]:
-    data = {key: base64.b64encode(value).decode() for key, value in bundle.items()}
-    metadata = {"name": names.CERTIFICATES_SECRET, "namespace": namespace}
-    return {"metadata": metadata, "type": "Opaque", "data": data}
 
 
 def _key(owner: Owner) -> Key:

@@ -104,7 +104,7 @@ class Stage:
         if is_released:
             self.ads.release()
         self.xds = XdsServer(self.ads, self.als)
-        credentials = certificates.server_credentials(self.certificates)
+        credentials = certificates.server_credentials(lambda: self.certificates)
         await self.xds.start(f"127.0.0.1:{self.xds_port}", credentials)
 
     async def close(self) -> None:
