@@ -13,12 +13,13 @@ from typing import Any, Final
 from aiohttp import web
 
 from slipway_api import names
+from slipway_operator.adapters import http_server, kubeconfig
 from slipway_operator.adapters import kube_resources as kinds
-from slipway_operator.adapters import kubeconfig
 from slipway_operator.adapters.ads import AdsServer
 from slipway_operator.adapters.als import AccessLogServer, Answer
 from slipway_operator.adapters.event_source import Key, KeyKind
 from slipway_operator.adapters.events import EventRecorder
+from slipway_operator.adapters.http_server import HttpServer
 from slipway_operator.adapters.kopf_source import KopfSource
 from slipway_operator.adapters.kube import KubeClient
 from slipway_operator.adapters.kube_errors import ApiError
@@ -86,7 +87,8 @@ class Operator:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopped.set)
-        runner = await self._serve_health()
+        server = HttpServer(self._routes(), port=names.PORT_OPERATOR_HTTP)
+        await server.start()
         tasks = [loop.create_task(self._guarded(part)) for part in (self._live(stopped),)]
         try:
             await stopped.wait()
@@ -98,7 +100,7 @@ class Operator:
             await self._xds.stop()
             await self._probe.close()
             await self._client.close()
-            await runner.cleanup()
+            await server.stop()
 
     async def _guarded(self, part: Coroutine[Any, Any, None]) -> None:
         try:
@@ -209,21 +211,12 @@ class Operator:
                 await self._drop_unknown()
             self._add_all()
 
-    async def _serve_health(self) -> web.AppRunner:
-        """Answer probes. Liveness asks nobody: an API server that is away heals by itself."""
-        app = web.Application()
-
-        async def live(_: web.Request) -> web.Response:
-            return web.Response(text="ok")
-
-        async def ready(_: web.Request) -> web.Response:
-            return web.Response(text="ok") if self._is_ready else web.Response(status=503)
-
-        app.add_routes([web.get("/healthz", live), web.get("/readyz", ready)])
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        await web.TCPSite(runner, "0.0.0.0", names.PORT_OPERATOR_HTTP).start()
-        return runner
+    def _routes(self) -> tuple[web.RouteDef, ...]:
+        """Answer on the HTTP port. Liveness asks nobody: an API server away heals by itself."""
+        return (
+            http_server.probe("/healthz", lambda: True),
+            http_server.probe("/readyz", lambda: self._is_ready),
+        )
 
     def _heard(self, key: Key) -> None:
         if key.kind is KeyKind.MODEL_DEPLOYMENT:

@@ -1,0 +1,44 @@
+"""The operator's HTTP port: probes, metrics, scrape targets, and what others may call.
+
+Plain HTTP, inside the cluster. Knows no route and decides nothing: each part brings its own
+(`aiohttp.web.get("/metrics", …)`) and the composition root hands them over together.
+"""
+
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from aiohttp import web
+
+BODY_BYTES_MAX: Final = 1024 * 1024
+STOP_TIMEOUT_S: Final = 2.0  # for answers under way; probes and scrapes come again
+
+
+class HttpServer:
+    """Serves routes on one port, on every interface; belongs to one event loop."""
+
+    def __init__(self, routes: Iterable[web.RouteDef], *, port: int) -> None:
+        """`port` 0 takes a free one."""
+        app = web.Application(client_max_size=BODY_BYTES_MAX)
+        app.add_routes(list(routes))
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_TIMEOUT_S)
+        self._port = port
+
+    async def start(self) -> int:
+        """Listen; gives the port. Raises OSError if it is taken."""
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "0.0.0.0", self._port).start()
+        host_and_port: tuple[str, int] = self._runner.addresses[0]
+        return host_and_port[1]
+
+    async def stop(self) -> None:
+        """Close the port."""
+        await self._runner.cleanup()
+
+
+def probe(path: str, is_well: Callable[[], bool]) -> web.RouteDef:
+    """Make the route of a probe: 200 or 503, and nothing that takes time."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(text="ok") if is_well() else web.Response(status=503, text="not yet")
+
+    return web.get(path, answer)

@@ -1,0 +1,53 @@
+"""The operator's HTTP port answers what its parts bring, and nothing else."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+from aiohttp import web
+
+from slipway_operator.adapters import http_server
+from slipway_operator.adapters.http_server import HttpServer
+
+pytestmark = pytest.mark.contract
+
+
+@asynccontextmanager
+async def serving(*routes: web.RouteDef) -> AsyncIterator[aiohttp.ClientSession]:
+    server = HttpServer(routes, port=0)
+    port = await server.start()
+    try:
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{port}") as session:
+            yield session
+    finally:
+        await server.stop()
+
+
+@pytest.mark.parametrize(("is_well", "status"), [(True, 200), (False, 503)])
+async def test_a_probe_says_what_it_is_told(is_well: bool, status: int) -> None:
+    async with (
+        serving(http_server.probe("/readyz", lambda: is_well)) as session,
+        session.get("/readyz") as answer,
+    ):
+        assert status == answer.status
+
+
+async def test_a_path_that_nobody_brought_is_not_found() -> None:
+    async with (
+        serving(http_server.probe("/healthz", lambda: True)) as session,
+        session.get("/") as answer,
+    ):
+        assert answer.status == 404
+
+
+async def test_a_body_above_the_limit_is_refused() -> None:
+    async def read(request: web.Request) -> web.Response:
+        return web.Response(text=str(len(await request.read())))
+
+    body = b"x" * (http_server.BODY_BYTES_MAX + 1)
+    async with (
+        serving(web.post("/alerts", read)) as session,
+        session.post("/alerts", data=body) as answer,
+    ):
+        assert answer.status == 413
