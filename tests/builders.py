@@ -135,6 +135,11 @@ def workload(
     return Workload(name, replicas, tuple(ready), cluster_ip, found)
 
 
+def record(name: str, number: int, *, identity: str | None = None) -> Record:
+    """A kept revision, named after its specification unless told otherwise."""
+    return Record(name, number, identity or name)
+
+
 def backend(name: str | None = None, *, endpoints: tuple[str, ...] = ("10.0.0.0",)) -> Backend:
     """A revision as a destination."""
     return Backend(name or revision(), endpoints, "10.96.0.1", names.PORT_HTTP, names.PORT_GRPC)
@@ -207,7 +212,7 @@ def observation(seen: ModelDeployment | None = None, **fields: Any) -> Observati
     values: dict[str, Any] = {
         "deployment": seen or deployment(),
         "pool": ComputePool(),
-        "records": (Record(name, 1),),
+        "records": (record(name, 1),),
         "workloads": (workload(name),),
         "conflicts": (),
         "routing": routing(),

@@ -151,6 +151,9 @@ class RolloutState(ContractModel):
     id: Annotated[
         str, Field(max_length=63, description="Names this rollout; salts sticky shares of traffic.")
     ]
+    generation: Annotated[
+        Count | None, Field(description="Generation of the spec that the rollout began with.")
+    ] = None
     started_at: Annotated[Timestamp, Field(description="When the rollout began.")]
     paused: Annotated[bool, Field(description="A person must say go on.")] = False
     pause_step: Annotated[
@@ -222,6 +225,9 @@ class Rollout(ContractModel):
     outcome: Annotated[Word, Field(description="Promoted, Aborted or Superseded.")]
     reason: Annotated[Word, Field(description="Why it ended so, in one word.")] = ""
     message: Annotated[Note, Field(description="Why it ended so, in a sentence.")] = ""
+    generation: Annotated[
+        Count | None, Field(description="Generation of the spec that it began with.")
+    ] = None
     started_at: Annotated[Timestamp, Field(description="When it began.")]
     ended_at: Annotated[Timestamp, Field(description="When it ended.")]
     unproven: Annotated[

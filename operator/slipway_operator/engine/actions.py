@@ -11,10 +11,14 @@ from slipway_operator.engine.traffic import Traffic
 
 @dataclass(frozen=True, slots=True)
 class RecordRevision:
-    """Keep what the pods of a new revision are made from, before there is any."""
+    """Keep what the pods of a new revision are made from, before there is any.
+
+    `identity` is the name that the specification alone gives a revision.
+    """
 
     revision: str
     number: int
+    identity: str
 
 
 @dataclass(frozen=True, slots=True)

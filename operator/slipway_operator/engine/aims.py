@@ -116,7 +116,8 @@ def aim(now_course: Course, seen: Observation, now: datetime) -> Course:
     if stall is not None:
         return replace(now_course, stall=stall)
     generation = seen.deployment.metadata.generation
-    return course.begin(now_course, target, rollout=f"{target}-g{generation}"[-63:], now=now)
+    rollout = f"{target}-g{generation}"[-63:]
+    return course.begin(now_course, target, rollout=rollout, generation=generation, now=now)
 
 
 def _aim_first(now_course: Course, seen: Observation, target: str) -> Course:

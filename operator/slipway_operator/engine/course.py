@@ -95,9 +95,11 @@ def wait(course: Course, reason: Reason, message: str, *, until: datetime | None
     return replace(course, waiting=status.Waiting(reason=reason, message=text, until=until))
 
 
-def begin(course: Course, candidate: str, *, rollout: str, now: datetime) -> Course:
+def begin(
+    course: Course, candidate: str, *, rollout: str, generation: int, now: datetime
+) -> Course:
     """Start to roll a candidate out."""
-    state = RolloutState(id=rollout, started_at=now, phi=course.phi)
+    state = RolloutState(id=rollout, generation=generation, started_at=now, phi=course.phi)
     drain = tuple(entry for entry in course.drain if entry.revision != candidate)
     started = replace(course, candidate=candidate, asked=0, rollout=state, drain=drain)
     message = f"candidate {candidate} is to replace stable {course.stable}"
@@ -187,6 +189,7 @@ def _history(
         outcome=outcome,
         reason=reason,
         message=message,
+        generation=course.rollout.generation,
         started_at=course.rollout.started_at,
         ended_at=now,
         unproven=course.rollout.unproven,

@@ -156,7 +156,7 @@ def _revisions(now_course: Course, seen: Observation, now: datetime) -> tuple[Ac
     target = plan.revision_name(metadata.name, seen.deployment.spec)
     if target in active and target not in known and seen.pool is not None:
         known[target] = 1 + max(known.values(), default=0)
-        wanted.append(actions.RecordRevision(target, known[target]))
+        wanted.append(actions.RecordRevision(target, known[target], target))
     for revision in active:
         replicas = _replicas(now_course, seen, now, revision=revision)
         if revision in known and not _has_pods(seen.workload(revision), replicas):

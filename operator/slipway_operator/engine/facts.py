@@ -27,10 +27,14 @@ class Workload:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A kept revision: what its pods are made from stands in a ControllerRevision."""
+    """A kept revision: what its pods are made from stands in a ControllerRevision.
+
+    `identity` is the name that its specification alone gives; several revisions may share it.
+    """
 
     revision: str
     number: int
+    identity: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -76,12 +76,36 @@ def owner_of(deployment: ModelDeployment) -> Owner:
     return Owner(metadata.namespace, metadata.name, metadata.uid)
 
 
-def controller_revision(owner: Owner, revision: str, *, number: int, template: Object) -> Object:
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What is kept of a revision.
+
+    `spec` are the sections of the specification that made it, `identity` is the name that these
+    alone give, `template` is what its pods are made from.
+    """
+
+    spec: Object
+    identity: str
+    template: Object
+
+
+def spec_sections(spec: ModelDeploymentSpec) -> Object:
+    """Pick what changes pods, as its user wrote it: written back, it asks for the same revision."""
+    return spec.model_dump(
+        mode="json",
+        by_alias=True,
+        exclude_none=True,
+        include={"model": True, "runtime": True, "compute": True},
+        exclude={"compute": {"replicas"}},
+    )
+
+
+def controller_revision(owner: Owner, revision: str, *, number: int, kept: Snapshot) -> Object:
     """Make the immutable snapshot of everything that changes pods."""
     return {
         "metadata": owner.metadata(revision, labels={names.LABEL_REVISION: revision}),
         "revision": number,
-        "data": {"template": template},
+        "data": {"spec": kept.spec, "identity": kept.identity, "template": kept.template},
     }
 
 

@@ -31,12 +31,10 @@ class Actor:
         templates = dict(snapshot.templates)
         for action in actions:
             match action:
-                case RecordRevision(revision, number):
-                    template = self._template(snapshot, revision)
-                    templates[revision] = template
-                    body = workload.controller_revision(
-                        owner, revision, number=number, template=template
-                    )
+                case RecordRevision(revision, number, identity):
+                    kept = self._kept(snapshot, revision, identity)
+                    templates[revision] = kept.template
+                    body = workload.controller_revision(owner, revision, number=number, kept=kept)
                     await self._client.apply(kinds.CONTROLLER_REVISIONS, body)
                 case EnsureWorkload(revision, replicas):
                     await self._ensure(owner, revision, templates[revision], replicas=replicas)
@@ -49,12 +47,11 @@ class Actor:
                 case _:
                     assert_never(action)
 
-    def _template(self, snapshot: Snapshot, revision: str) -> Object:
-        pool = snapshot.observation.pool
+    def _kept(self, snapshot: Snapshot, revision: str, identity: str) -> workload.Snapshot:
+        md, pool = snapshot.observation.deployment, snapshot.observation.pool
         assert pool is not None, "a revision is only recorded if its pool is known"
-        return workload.pod_template(
-            snapshot.observation.deployment, revision, pool=pool.spec, server=self._server
-        )
+        template = workload.pod_template(md, revision, pool=pool.spec, server=self._server)
+        return workload.Snapshot(workload.spec_sections(md.spec), identity, template)
 
     async def _ensure(
         self, owner: Owner, revision: str, template: Object, *, replicas: int

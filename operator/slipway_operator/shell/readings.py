@@ -34,8 +34,13 @@ def revision_of(item: Object) -> str:
 
 def records(revisions: Iterable[Object]) -> tuple[Record, ...]:
     """List the kept revisions, oldest first."""
-    found = (Record(revision_of(item), int(item.get("revision", 0))) for item in revisions)
-    return tuple(sorted(found, key=lambda record: record.number))
+    return tuple(sorted(map(_record, revisions), key=lambda record: record.number))
+
+
+def _record(item: Object) -> Record:
+    revision = revision_of(item)
+    identity = (item.get("data") or {}).get("identity", revision)  # early ones kept a template only
+    return Record(revision, int(item.get("revision", 0)), identity)
 
 
 def workloads(

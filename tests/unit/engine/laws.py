@@ -213,7 +213,7 @@ def actions_can_be_carried_out(seen: Observation, decision: Decision) -> None:
     kept = {after.stable, after.candidate, *(entry.revision for entry in after.drain)}
     for action in decision.actions:
         match action:
-            case actions.RecordRevision(revision, number):
+            case actions.RecordRevision(revision, number, _):
                 assert seen.pool is not None, "pods are rendered from a pool"
                 assert revision == wanted, "only what is asked for can be rendered from the spec"
                 assert revision not in known

@@ -84,6 +84,7 @@ def test_the_last_step_leads_to_everything_and_then_to_stable() -> None:
         world.wait(10)
 
     (ended,) = world.status.history
+    assert 2 == ended.generation
 
     assert [5, 50, 100, 0] == list(dict.fromkeys(weights))
     assert (NEW, None) == (world.status.stable, world.status.candidate)

@@ -13,7 +13,7 @@ FIRST = builders.revision("1")
 def test_the_first_look_asks_for_a_record_and_all_pods() -> None:
     decision = World(builders.spec(replicas=3)).step()
 
-    assert (RecordRevision(FIRST, 1), EnsureWorkload(FIRST, 3)) == decision.actions
+    assert (RecordRevision(FIRST, 1, FIRST), EnsureWorkload(FIRST, 3)) == decision.actions
     assert "Pending" == decision.status.phase
     assert FIRST == decision.status.candidate
     assert decision.watch is None

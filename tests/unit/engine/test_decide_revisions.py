@@ -64,7 +64,7 @@ def test_the_next_rollout_begins_with_the_look_that_ends_the_last() -> None:
     decision = world.step()
 
     assert builders.revision("3") == decision.status.candidate
-    assert RecordRevision(builders.revision("3"), 3) in decision.actions
+    assert RecordRevision(builders.revision("3"), 3, builders.revision("3")) in decision.actions
     assert decision.status.waiting is not None
     assert "WaitingForPods" == decision.status.waiting.reason
 
@@ -230,7 +230,7 @@ def test_a_deleted_record_is_made_again_only_for_what_is_asked_for(is_asked_for:
 
     actions = world.step().actions
 
-    expected = (RecordRevision(OLD, 3), EnsureWorkload(OLD, 2)) if is_asked_for else ()
+    expected = (RecordRevision(OLD, 3, OLD), EnsureWorkload(OLD, 2)) if is_asked_for else ()
     assert expected == actions
 
 

@@ -12,7 +12,7 @@ from slipway_api.compute_pool import ComputePool
 from slipway_api.conditions import Reason, VerdictState
 from slipway_api.status import Abort, ModelDeploymentStatus, RolloutState, Weight
 from slipway_operator.engine.decide import decide
-from slipway_operator.engine.facts import Observation, Record, Routing, Workload
+from slipway_operator.engine.facts import Observation, Routing, Workload
 from slipway_operator.engine.plan import pods_for
 from slipway_operator.engine.verdicts import GuardView
 from tests import builders
@@ -21,7 +21,7 @@ from tests.unit.engine import laws
 NOW: Final = builders.at(10_000)
 OLD, NEW = builders.revision("1"), builders.revision("2")
 ID: Final = f"{NEW}-g2"
-RECORDS: Final = (Record(OLD, 1), Record(NEW, 2))
+RECORDS: Final = (builders.record(OLD, 1), builders.record(NEW, 2))
 PLANS: Final[tuple[tuple[builders.Step, ...], ...]] = (
     ((5, "60s"), (50, "60s", True)),
     ((1, "0s"), (10, "30s"), (34, "0s"), (100, "60s")),

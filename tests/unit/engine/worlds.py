@@ -17,7 +17,7 @@ from slipway_api.status import ModelDeploymentStatus
 from slipway_operator.engine import actions, plan
 from slipway_operator.engine.actions import Decision, Watch
 from slipway_operator.engine.decide import decide
-from slipway_operator.engine.facts import Observation, Record, Routing, Workload
+from slipway_operator.engine.facts import Observation, Routing, Workload
 from slipway_operator.engine.podevents import PodSeen, Terminated
 from slipway_operator.engine.traffic import Traffic
 from slipway_operator.engine.verdicts import GuardView, Verdict
@@ -100,7 +100,7 @@ class World:
             ),
             pool=self.pool,
             records=tuple(
-                Record(name, number)
+                builders.record(name, number)
                 for name, number in sorted(self.records.items(), key=lambda item: item[1])
             ),
             workloads=tuple(self.workload(name) for name in sorted(self.revisions)),
@@ -251,7 +251,7 @@ class World:
 
     def _act(self, action: actions.Action) -> None:
         match action:
-            case actions.RecordRevision(revision, number):
+            case actions.RecordRevision(revision, number, _):
                 self.records[revision] = number
             case actions.EnsureWorkload(revision, replicas):
                 self._scale(revision, replicas)

@@ -66,11 +66,15 @@ def _container(template: dict[str, Any]) -> dict[str, Any]:
     return container
 
 
+KEPT: Final = workload.Snapshot(
+    workload.spec_sections(FULL), identity=REVISION, template={"kept": "whole"}
+)
+
 CASES: Final[dict[str, Callable[[], Any]]] = {
     "pod-plain": _template,
     "pod-full": lambda: _template(FULL, POOL),
     "revision": lambda: [
-        workload.controller_revision(OWNER, REVISION, number=3, template={"kept": "whole"}),
+        workload.controller_revision(OWNER, REVISION, number=3, kept=KEPT),
         workload.deployment(OWNER, REVISION, template={"kept": "whole"}, replicas=2),
         workload.service(OWNER, REVISION),
         workload.disruption_budget(OWNER, REVISION),
@@ -250,3 +254,15 @@ def test_names_fit_into_a_service_however_long_the_deployment_is_called() -> Non
     spec = builders.spec()
 
     assert len(plan.revision_name(name, spec)) <= 63
+
+
+@pytest.mark.parametrize("wanted", [builders.spec(), FULL], ids=["plain", "full"])
+def test_what_is_kept_of_a_specification_asks_for_the_same_revision_again(
+    wanted: ModelDeploymentSpec,
+) -> None:
+    sections = json.loads(json.dumps(workload.spec_sections(wanted)))
+
+    restored = ModelDeploymentSpec.model_validate(sections)
+
+    assert plan.revision_name("churn", wanted) == plan.revision_name("churn", restored)
+    assert "replicas" not in sections["compute"]

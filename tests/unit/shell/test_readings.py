@@ -293,12 +293,12 @@ def test_deployments_services_and_pods_are_joined_by_revision() -> None:
 def test_records_are_listed_oldest_first() -> None:
     found = readings.records(
         [
-            _labelled("churn-0b") | {"revision": 12},
+            _labelled("churn-0b") | {"revision": 12, "data": {"identity": "churn-0a"}},
             _labelled("churn-0a") | {"revision": 3},
         ]
     )
 
-    assert (Record("churn-0a", 3), Record("churn-0b", 12)) == found
+    assert (Record("churn-0a", 3, "churn-0a"), Record("churn-0b", 12, "churn-0a")) == found
 
 
 def test_an_object_is_ours_by_uid_and_a_leftover_by_name() -> None:
