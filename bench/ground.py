@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, get_args
 
-from sandbox import images
+from sandbox import images, toolchain
 from sandbox.cluster import Cluster
-from sandbox.progress import Log, step
+from sandbox.progress import Log, silent, step
 
 CLUSTER_NAME: Final = "demo"
 
@@ -35,8 +35,9 @@ class Ground:
         return self.cluster.layout.addresses.gateway
 
     def environment(self) -> Mapping[str, str]:
-        """Have kubectl of the cluster's version and helm of this Python environment first."""
-        folders = (self.cluster.programs, Path(sys.prefix) / "bin", os.environ["PATH"])
+        """Have kubectl of the cluster's version and Helm 4 first."""
+        helm = toolchain.helm_folder(log=silent)
+        folders = (self.cluster.programs, helm, Path(sys.prefix) / "bin", os.environ["PATH"])
         return {
             **os.environ,
             "PATH": os.pathsep.join(map(str, folders)),
@@ -50,6 +51,7 @@ class Ground:
 @contextlib.contextmanager
 def raised(name: str, *, keep: bool, log: Log) -> Iterator[Ground]:
     """Raise a cluster of that name with this checkout's images; take it down unless `keep`."""
+    toolchain.helm_folder(log=log)
     built = {image: images.ensure(image, log=log) for image in get_args(images.BuiltImage)}
     cluster = Cluster.create(name, log=log)
     cluster.up()

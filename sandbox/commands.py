@@ -79,7 +79,8 @@ def env(arguments: argparse.Namespace) -> int:
     """Print what a shell needs to use the cluster."""
     found = Cluster.create(arguments.name)
     print(f"export KUBECONFIG={shlex.quote(str(found.kubeconfig))}")
-    folders = f"{found.programs}:{Path(sys.executable).parent}"
+    helm = toolchain.helm_folder(log=Progress())
+    folders = f"{found.programs}:{helm}:{Path(sys.executable).parent}"
     print(f'export PATH={shlex.quote(folders)}:"$PATH"')
     return 0
 
@@ -128,6 +129,7 @@ def test(arguments: argparse.Namespace) -> int:
     tiers = tuple(TESTS) if arguments.tier == "all" else (arguments.tier,)
     if "contract" in tiers:
         toolchain.kube_programs(log=log)
+        toolchain.helm_folder(log=log)
         venvs.ensure("s3server.txt", why="an S3 server that the model server is tried on", log=log)
     if "e2e" in tiers:
         packages.ensure((*packages.CLUSTER, *packages.IMAGES), log=log)

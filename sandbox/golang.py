@@ -68,11 +68,18 @@ def module_version(go_mod: str, module: str) -> str:
 
 
 def build(
-    module: Path, output: Path, *, variables: Mapping[str, str], places: Places, log: Log
+    module: Path,
+    output: Path,
+    *,
+    package: str = ".",
+    variables: Mapping[str, str],
+    places: Places,
+    log: Log,
 ) -> None:
-    """Build the main package in the folder `module` to the static program `output`.
+    """Build a main package, as the module in the folder `module` sees it, to a static program.
 
-    `variables` are strings to set in packages, by `<import path>.<name>`.
+    `package` is an import path, or "." for the module's own. `variables` are
+    strings to set in packages, by `<import path>.<name>`.
     """
     required = version_required((module / "go.mod").read_text(encoding="utf-8"))
     go = compiler(required, places=places, log=log)
@@ -80,7 +87,7 @@ def build(
     output.parent.mkdir(parents=True, exist_ok=True)
     command = [str(go), "build", "-buildvcs=false", "-mod=readonly", "-modcacherw", "-trimpath"]
     settings = [f"-X {name}={value}" for name, value in sorted(variables.items())]
-    command += ["-ldflags", " ".join(["-s -w", *settings]), "-o", str(partial), "."]
+    command += ["-ldflags", " ".join(["-s -w", *settings]), "-o", str(partial), package]
     with step(f"building {output.name} with {go}", log=log):
         programs.run(
             command,

@@ -59,7 +59,7 @@ def files(checkout: Path) -> dict[Path, str]:
 
 def rendered(chart: Path) -> list[Object]:
     """Return the objects of the chart with its default values, hooks included."""
-    helm = toolchain.ensure("helm", log=silent)
+    helm = toolchain.ensure("helm3", log=silent)
     argv: list[str | Path] = [helm, "template", "slipway", chart, "--namespace", NAMESPACE]
     text = programs.run(argv, timeout_s=HELM_TIMEOUT_S)
     return [each for each in yaml.safe_load_all(text) if each is not None]

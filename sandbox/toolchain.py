@@ -27,30 +27,35 @@ KUBE_PROGRAMS: Final = (
     "kubectl",
 )
 
-INSTALLED: Final = ("helm", "envoy")
+# What the environment brings along. Helm 3 renders and lints the chart without a compiler; people
+# still use it, so the chart is installed with both.
+INSTALLED: Final = {"helm3": "helm", "envoy": "envoy"}
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A Go module below `sandbox/go`, and what its program is for."""
+    """A Go module below `sandbox/go`, and what its program is for.
+
+    `package` is the main package, that of the module itself or one that it requires. `stamps` are
+    what the program's own build scripts set at link time: the import path of a variable, and its
+    value with {version}, {major} and {minor} of the module `version_of`.
+    """
 
     folder: str
     why: str
-    # A module whose version the program states as its own, and the packages that hold it.
+    package: str = "."
     version_of: str | None = None
-    version_packages: tuple[str, ...] = ()
+    stamps: tuple[tuple[str, str], ...] = ()
 
     def variables(self, go_mod: str) -> dict[str, str]:
-        """Return what to set at link time, which Kubernetes' own build scripts would set."""
+        """Return what to set at link time, by import path."""
         if self.version_of is None:
             return {}
         version = golang.module_version(go_mod, self.version_of)
         major, minor, _ = golang.version_in(version)
-        values = {"gitVersion": version, "gitMajor": str(major), "gitMinor": str(minor)}
         return {
-            f"{package}.{name}": value
-            for package in self.version_packages
-            for name, value in values.items()
+            name: value.format(version=version, major=major, minor=minor)
+            for name, value in self.stamps
         }
 
 
@@ -59,7 +64,22 @@ BUILT: Final[Mapping[str, Source]] = {
         "kube",
         "Kubernetes and etcd in one program; 6 minutes the first time",
         version_of="k8s.io/kubernetes",
-        version_packages=("k8s.io/component-base/version", "k8s.io/client-go/pkg/version"),
+        stamps=tuple(
+            (f"{package}.{name}", value)
+            for package in ("k8s.io/component-base/version", "k8s.io/client-go/pkg/version")
+            for name, value in (
+                ("gitVersion", "{version}"),
+                ("gitMajor", "{major}"),
+                ("gitMinor", "{minor}"),
+            )
+        ),
+    ),
+    "helm": Source(
+        "helm",
+        "Helm 4, which installs the chart; 3 minutes the first time",
+        package="helm.sh/helm/v4/cmd/helm",
+        version_of="helm.sh/helm/v4",
+        stamps=(("helm.sh/helm/v4/internal/version.version", "{version}"),),
     ),
     "coredns": Source("coredns", "the cluster's DNS server; 2 minutes the first time"),
     "pause": Source("pause", "the first process of every pod"),
@@ -86,7 +106,14 @@ def ensure(tool: str, *, log: Log = silent) -> Path:
     with locks.held(where.locks / "go-build.lock", log=log):
         if not output.exists():
             log(f"{tool} is needed: {source.why}")
-            golang.build(module, output, variables=variables, places=where, log=log)
+            golang.build(
+                module,
+                output,
+                package=source.package,
+                variables=variables,
+                places=where,
+                log=log,
+            )
     return output
 
 
@@ -94,8 +121,18 @@ def kube_programs(*, log: Log) -> Path:
     """Return a folder with every name of `KUBE_PROGRAMS`, made for use in PATH."""
     binary = ensure("hyperkube", log=log)
     folder = binary.with_name(binary.name.replace("hyperkube", "kube"))
+    return _linked(folder, binary, KUBE_PROGRAMS)
+
+
+def helm_folder(*, log: Log) -> Path:
+    """Return a folder with Helm 4 as `helm`, made for use in PATH."""
+    binary = ensure("helm", log=log)
+    return _linked(binary.with_name(binary.name.replace("helm", "path-helm")), binary, ("helm",))
+
+
+def _linked(folder: Path, binary: Path, names: tuple[str, ...]) -> Path:
     folder.mkdir(exist_ok=True)
-    for name in KUBE_PROGRAMS:
+    for name in names:
         link = folder / name
         if not link.is_symlink():
             # Another process may be doing the same; both make the same link.
@@ -117,7 +154,7 @@ def source_hash(module: Path, *, salt: str = "") -> str:
 
 
 def _installed(tool: str) -> Path:
-    path = Path(sys.executable).parent / tool
+    path = Path(sys.executable).parent / INSTALLED[tool]
     if not path.exists():
         raise SandboxError(f"{path} is absent; run this through ./dev, which installs it")
     return path

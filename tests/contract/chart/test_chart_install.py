@@ -1,4 +1,4 @@
-"""The chart and the plain manifests against a bare, real API server."""
+"""The chart, with either Helm, and the plain manifests against a bare, real API server."""
 
 import importlib.util
 import json
@@ -30,9 +30,15 @@ DEFINITIONS = ["computepools.slipway.dev", "modeldeployments.slipway.dev"]
 TIMEOUT_S = 60
 
 
+@pytest.fixture(scope="module", params=["helm", "helm3"])
+def program(request: pytest.FixtureRequest) -> Path:
+    """Helm 4, and Helm 3."""
+    return toolchain.ensure(request.param, log=silent)
+
+
 @pytest.fixture(scope="module")
-def bare(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
-    """An API server of this module's own: it starts without any definition."""
+def bare(tmp_path_factory: pytest.TempPathFactory, program: Path) -> Iterator[ApiServer]:
+    """An API server for each Helm: it starts without any definition."""
     with ApiServer.start(tmp_path_factory.mktemp("bare")) as server:
         yield server
 
@@ -62,8 +68,7 @@ def kubectl(bare: ApiServer, run: Program) -> Program:
 
 
 @pytest.fixture(scope="module")
-def helm(run: Program) -> Program:
-    program = toolchain.ensure("helm", log=silent)
+def helm(run: Program, program: Path) -> Program:
     return lambda *argv: run(program, "--namespace", NAMESPACE, *argv)
 
 

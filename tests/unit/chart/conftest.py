@@ -26,7 +26,7 @@ def chart() -> Path:
 
 @pytest.fixture(scope="session")
 def helm() -> Path:
-    return toolchain.ensure("helm", log=silent)
+    return toolchain.ensure("helm3", log=silent)
 
 
 @pytest.fixture(scope="session")

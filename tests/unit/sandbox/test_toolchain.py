@@ -58,6 +58,16 @@ def test_kubernetes_states_the_version_it_was_built_from() -> None:
     assert variables["k8s.io/component-base/version.gitMinor"] == "35"
 
 
+def test_helm_is_built_from_its_own_main_package_and_states_its_version() -> None:
+    source = toolchain.BUILT["helm"]
+    go_mod = (places.checkout() / "sandbox" / "go" / source.folder / "go.mod").read_text()
+
+    assert f"tool {source.package}" in go_mod
+    assert list(source.variables(go_mod).values()) == [
+        golang.module_version(go_mod, "helm.sh/helm/v4")
+    ]
+
+
 def test_a_module_that_is_not_required_has_no_version() -> None:
     with pytest.raises(SandboxError, match=r"does not require b\.c/e"):
         golang.module_version(GO_MOD, "b.c/e")
