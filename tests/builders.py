@@ -20,6 +20,7 @@ NAMESPACE: Final = "ml"
 UID: Final = "5f0c2b1e-0000-4000-8000-000000000001"
 PORT: Final = 10_000
 START: Final = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+DIGEST: Final = "sha256:" + "0" * 64
 ROUTERS: Final = (("router-a", "10.1.0.1"), ("router-b", "10.1.0.2"))
 
 Step = tuple[int, str] | tuple[int, str, bool]
@@ -42,7 +43,12 @@ def spec(
 ) -> ModelDeploymentSpec:
     """A specification; `version` is the model's, `fields` are merged over the rest."""
     body: dict[str, Any] = {
-        "model": {"name": NAME, "version": version, "uri": f"s3://models/{NAME}/{version}"},
+        "model": {
+            "name": NAME,
+            "version": version,
+            "uri": f"s3://models/{NAME}/{version}",
+            "digest": DIGEST,
+        },
         "compute": {"pool": pool, "replicas": replicas},
         "strategy": {
             "canary": {
@@ -135,9 +141,11 @@ def workload(
     return Workload(name, replicas, tuple(ready), cluster_ip, found)
 
 
-def record(name: str, number: int, *, identity: str | None = None) -> Record:
+def record(
+    name: str, number: int, *, identity: str | None = None, digest: str | None = DIGEST
+) -> Record:
     """A kept revision, named after its specification unless told otherwise."""
-    return Record(name, number, identity or name)
+    return Record(name, number, identity or name, digest)
 
 
 def backend(name: str | None = None, *, endpoints: tuple[str, ...] = ("10.0.0.0",)) -> Backend:

@@ -27,6 +27,9 @@ COMPONENT_MODEL: Final = "model"
 
 # `promote@<revision>#<nonce>`, likewise pause, resume, abort; answered in status.command.
 ANNOTATION_COMMAND: Final = "slipway.dev/command"
+# On a ControllerRevision: the digest that its first pod told, where the specification has none.
+ANNOTATION_DIGEST: Final = "slipway.dev/model-digest"
+DIGEST_KEY: Final = "digest"  # in the ConfigMap of the revision's name, for its later pods
 
 NAME_LENGTH_MAX: Final = 50  # leaves room for "-<revision hash>" in a 63-character Service name
 CONTAINER_MODEL: Final = "model"
@@ -47,6 +50,7 @@ LISTENER_PORT_LAST: Final = 32767
 HEADER_REVISION: Final = "x-slipway-revision"
 HEADER_CONFIG: Final = "x-slipway-config"
 HEADER_ATTEMPTS: Final = "x-envoy-attempt-count"  # answer: attempts the router made
+HEADER_DIGEST: Final = "x-slipway-digest"  # model metadata over REST: digest of the bytes served
 HEADER_REQUEST_ID: Final = "x-request-id"
 CONFIG_PATH: Final = "/.slipway/config"  # answered by the router itself: body is the hash
 

@@ -8,11 +8,11 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 
 from slipway_server.attempts import AccessLog, Attempts
 from slipway_server.core.dataplane import Dataplane
-from slipway_server.core.registry import Registry
+from slipway_server.core.registry import Model, Registry
 from slipway_server.core.workers import Workers
 from slipway_server.fronts import GrpcListener, HttpListener
 from slipway_server.lifecycle import Lifecycle, stop_on_signals
-from slipway_server.loading import Loaded, load
+from slipway_server.loading import load
 from slipway_server.metrics import Metrics
 from slipway_server.rest import app
 from slipway_server.rest.front import Front
@@ -54,11 +54,10 @@ async def serve(settings: Settings) -> None:
     )
 
 
-def _load(settings: Settings) -> Loaded:
-    loaded = load(settings, Patience(say=_say))
-    model = loaded.model
-    _say(f"serving model '{model.name}' {model.version}, digest {loaded.digest}")
-    return loaded
+def _load(settings: Settings) -> Model:
+    model = load(settings, Patience(say=_say))
+    _say(f"serving model '{model.name}' {model.version}, digest {model.digest}")
+    return model
 
 
 def _say(line: str) -> None:

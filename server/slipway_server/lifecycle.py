@@ -9,8 +9,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, TypeVar
 
 from slipway_server.core.dataplane import Dataplane
-from slipway_server.core.registry import Registry
-from slipway_server.loading import Loaded
+from slipway_server.core.registry import Model, Registry
 
 T = TypeVar("T")
 
@@ -47,7 +46,7 @@ class Lifecycle:
         self._grpc = grpc
 
     async def run(
-        self, load: Callable[[], Loaded], stop: asyncio.Event, *, grace_s: float, drain_s: float
+        self, load: Callable[[], Model], stop: asyncio.Event, *, grace_s: float, drain_s: float
     ) -> None:
         """Serve until `stop` is set, then drain.
 
@@ -62,7 +61,7 @@ class Lifecycle:
             either: set[asyncio.Future[Any]] = {loading, stopping}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if loading.done():
-                self._registry.add(loading.result().model)
+                self._registry.add(loading.result())
                 freeze_garbage()
                 await stopping
                 await self._drain(grace_s, drain_s)

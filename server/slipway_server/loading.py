@@ -1,6 +1,5 @@
 """From settings to a model that answers: fetch, verify, load, warm up. Blocks; run in a thread."""
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from slipway_server.backends import onnx
@@ -11,15 +10,7 @@ from slipway_server.storage import digest, fetch, layout, locations
 from slipway_server.storage.patience import Patience
 
 
-@dataclass(frozen=True, slots=True)
-class Loaded:
-    """A model and the digest of its bytes."""
-
-    model: Model
-    digest: str
-
-
-def load(settings: Settings, patience: Patience) -> Loaded:
+def load(settings: Settings, patience: Patience) -> Model:
     """Bring up the model of the settings, or raise a LoadError that names it.
 
     The bytes are verified before anything parses them.
@@ -44,7 +35,7 @@ def load(settings: Settings, patience: Patience) -> Loaded:
         raise LoadError(
             f"{label} from {locations.describe(location)} cannot be read: {err}"
         ) from err
-    return Loaded(Model(settings.model_name, settings.model_version, backend), actual)
+    return Model(settings.model_name, settings.model_version, backend, actual)
 
 
 def _kept(directory: Path, expected: str) -> Path | None:
@@ -59,6 +50,6 @@ def _kept(directory: Path, expected: str) -> Path | None:
 def _verify(expected: str, actual: str) -> None:
     if expected and expected != actual:
         raise LoadError(
-            f"digest mismatch: the bytes have {actual}, but spec.model.digest expects {expected}; "
-            "correct the digest or the uri"
+            f"digest mismatch: the bytes have {actual}, expected {expected}; correct"
+            " spec.model.digest or the uri, or give new bytes a new version"
         )

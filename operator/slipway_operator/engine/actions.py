@@ -22,6 +22,14 @@ class RecordRevision:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordDigest:
+    """Keep what the first pod of a revision loaded; every later one must load the same."""
+
+    revision: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class EnsureWorkload:
     """Let a revision have its Deployment with so many pods, its Service and disruption budget."""
 
@@ -44,7 +52,7 @@ class PublishAddress:
     addresses: tuple[str, ...]
 
 
-Action = RecordRevision | EnsureWorkload | RemoveRevision | PublishAddress
+Action = RecordRevision | RecordDigest | EnsureWorkload | RemoveRevision | PublishAddress
 
 
 @dataclass(frozen=True, slots=True)

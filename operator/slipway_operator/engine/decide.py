@@ -1,7 +1,7 @@
 """The one entry point: from what was seen to everything that follows. Total and deterministic.
 
 Reading order: `aims` (what is wanted), `rollout` (how far the candidate may go), `standing` (what
-it is called), and here what all that asks of routers, pods and status.
+it is called), `upkeep` (which pods that takes), and here what it asks of routers and status.
 """
 
 from dataclasses import replace
@@ -11,15 +11,23 @@ from typing import Final
 from slipway_api import names, status
 from slipway_api.base import duration_s
 from slipway_api.conditions import Phase, Reason
-from slipway_operator.engine import actions, aims, course, plan, podevents, rollout, standing
+from slipway_operator.engine import (
+    actions,
+    aims,
+    course,
+    plan,
+    podevents,
+    rollout,
+    standing,
+    upkeep,
+)
 from slipway_operator.engine.actions import Action, Decision
 from slipway_operator.engine.course import Course, Stall
-from slipway_operator.engine.facts import Observation, Workload
+from slipway_operator.engine.facts import Observation
 from slipway_operator.engine.podevents import FindingKind
 from slipway_operator.engine.traffic import Backend, Traffic
 
 DRAIN_S: Final = 10.0  # without new requests before pods are told to end; they then drain again
-REVISIONS_KEPT: Final = 10  # as revisionHistoryLimit of a Deployment
 LOOK_AGAIN_S: Final = 5.0  # while pods start: deadlines of images and starts have no event
 
 
@@ -92,7 +100,7 @@ def _decision(now_course: Course, seen: Observation, now: datetime) -> Decision:
     return Decision(
         status=_status(now_course, seen, stand, now=now),
         actions=(
-            *_revisions(now_course, seen, now),
+            *upkeep.revisions(now_course, seen, now),
             *_publication(now_course, seen, now),
         ),
         traffic=_traffic(now_course, seen),
@@ -141,63 +149,6 @@ def _backend(seen: Observation, revision: str | None) -> Backend | None:
         http_port=names.PORT_HTTP,
         grpc_port=names.PORT_GRPC,
     )
-
-
-def _revisions(now_course: Course, seen: Observation, now: datetime) -> tuple[Action, ...]:
-    """Work out pods: what is to be there, with how many, and what is no longer kept.
-
-    Pods are made from a record. One that somebody deleted can be made again only for what the
-    specification asks for; the workload of any other revision in service is left as it is.
-    """
-    wanted: list[Action] = []
-    metadata = seen.deployment.metadata
-    active = [name for name in (now_course.stable, now_course.candidate) if name is not None]
-    known = {record.revision: record.number for record in seen.records}
-    target = plan.revision_name(metadata.name, seen.deployment.spec)
-    if target in active and target not in known and seen.pool is not None:
-        known[target] = 1 + max(known.values(), default=0)
-        wanted.append(actions.RecordRevision(target, known[target], target))
-    for revision in active:
-        replicas = _replicas(now_course, seen, now, revision=revision)
-        if revision in known and not _has_pods(seen.workload(revision), replicas):
-            wanted.append(actions.EnsureWorkload(revision, replicas))
-    draining = {entry.revision for entry in now_course.drain}
-    for workload in seen.workloads:
-        if workload.revision in draining or workload.revision in active:
-            continue
-        if workload.revision not in known:
-            wanted.append(actions.RemoveRevision(workload.revision))
-        elif workload.replicas:
-            wanted.append(actions.EnsureWorkload(workload.revision, 0))
-    old = sorted(
-        (r for r in seen.records if r.revision not in draining and r.revision not in active),
-        key=lambda record: record.number,
-    )
-    surplus = old[: max(0, len(old) - REVISIONS_KEPT)]
-    return (*wanted, *(actions.RemoveRevision(record.revision) for record in surplus))
-
-
-def _has_pods(workload: Workload | None, replicas: int) -> bool:
-    """Tell whether a revision has what it needs; without pods it needs no Service."""
-    if workload is None:
-        return replicas == 0
-    return workload.replicas == replicas and (replicas == 0 or workload.cluster_ip is not None)
-
-
-def _replicas(now_course: Course, seen: Observation, now: datetime, *, revision: str) -> int:
-    """Tell how many pods a revision in service needs; the candidate grows ahead of its weight."""
-    replicas = seen.deployment.spec.compute.replicas
-    if now_course.rollout is None or revision == now_course.stable:
-        return replicas
-    workload = seen.workload(revision)
-    current = (workload.replicas or 0) if workload else 0
-    if now_course.is_aborting:
-        return 0 if rollout.is_late(now_course, now) else current
-    steps = plan.compile_strategy(seen.deployment.spec.strategy)
-    target = steps.weight_percent(now_course.rollout.step_index)
-    if now_course.rollout.promote_asked:
-        target = 100
-    return max(plan.pods_for(target, replicas), min(current, replicas))
 
 
 def _publication(now_course: Course, seen: Observation, now: datetime) -> tuple[Action, ...]:

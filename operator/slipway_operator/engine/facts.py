@@ -15,7 +15,8 @@ class Workload:
 
     `replicas` is what its Deployment asks for (None: there is no Deployment yet). `endpoints` are
     the addresses of pods that are ready and not on their way out, sorted. `cluster_ip` is that of
-    its Service, None if it has none yet.
+    its Service, None if it has none yet. `digest` is what its first ready pod says that it loaded:
+    None: there is none to ask, empty: it does not tell.
     """
 
     revision: str
@@ -23,6 +24,7 @@ class Workload:
     endpoints: tuple[str, ...]
     cluster_ip: str | None
     pods: tuple[PodSeen, ...]
+    digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +32,13 @@ class Record:
     """A kept revision: what its pods are made from stands in a ControllerRevision.
 
     `identity` is the name that its specification alone gives; several revisions may share it.
+    `digest` is what its pods must load, by the specification or as recorded; None: not known yet.
     """
 
     revision: str
     number: int
     identity: str
+    digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,7 @@ Object = dict[str, Any]
 
 PVC_SCHEME: Final = "pvc://"
 PVC_MOUNT: Final = "/mnt/model"
+DIGEST_VARIABLE: Final = f"{names.SERVER_ENV_PREFIX}MODEL_DIGEST"
 VOLUME_MODEL: Final = "model"
 VOLUME_TMP: Final = "tmp"
 VOLUME_CLAIM: Final = "claim"
@@ -107,6 +108,17 @@ def controller_revision(owner: Owner, revision: str, *, number: int, kept: Snaps
         "revision": number,
         "data": {"spec": kept.spec, "identity": kept.identity, "template": kept.template},
     }
+
+
+def digest_map(owner: Owner, revision: str, digest: str) -> Object:
+    """Tell later pods of a revision what the first one loaded: they must load the same."""
+    metadata = owner.metadata(revision, labels={names.LABEL_REVISION: revision})
+    return {"metadata": metadata, "data": {names.DIGEST_KEY: digest}}
+
+
+def digest_note(digest: str) -> Object:
+    """Make the patch that keeps it with the revision, whose `data` the API lets nobody change."""
+    return {"metadata": {"annotations": {names.ANNOTATION_DIGEST: digest}}}
 
 
 def deployment(owner: Owner, revision: str, *, template: Object, replicas: int) -> Object:
@@ -271,9 +283,15 @@ def _environment(owner: Owner, spec: ModelDeploymentSpec, revision: str) -> list
         "DEPLOYMENT": owner.name,
         "REVISION": revision,
     }
-    ours = [
+    ours: list[Object] = [
         {"name": names.SERVER_ENV_PREFIX + name, "value": values[name]} for name in names.SERVER_ENV
     ]
+    if model.digest is None:  # the first pod finds nothing there, and tells what it loaded
+        source = {"name": revision, "key": names.DIGEST_KEY, "optional": True}
+        ours[names.SERVER_ENV.index("MODEL_DIGEST")] = {
+            "name": DIGEST_VARIABLE,
+            "valueFrom": {"configMapKeyRef": source},
+        }
     return [{"name": entry.name, "value": entry.value} for entry in spec.runtime.env] + ours
 
 

@@ -8,6 +8,7 @@ from slipway_operator.engine.actions import (
     Action,
     EnsureWorkload,
     PublishAddress,
+    RecordDigest,
     RecordRevision,
     RemoveRevision,
 )
@@ -36,6 +37,8 @@ class Actor:
                     templates[revision] = kept.template
                     body = workload.controller_revision(owner, revision, number=number, kept=kept)
                     await self._client.apply(kinds.CONTROLLER_REVISIONS, body)
+                case RecordDigest(revision, digest):
+                    await self._record_digest(owner, revision, digest)
                 case EnsureWorkload(revision, replicas):
                     await self._ensure(owner, revision, templates[revision], replicas=replicas)
                 case RemoveRevision(revision):
@@ -53,6 +56,16 @@ class Actor:
         template = workload.pod_template(md, revision, pool=pool.spec, server=self._server)
         return workload.Snapshot(workload.spec_sections(md.spec), identity, template)
 
+    async def _record_digest(self, owner: Owner, revision: str, digest: str) -> None:
+        """The pods' map first: once the record has the digest, more pods may come."""
+        await self._client.apply(kinds.CONFIG_MAPS, workload.digest_map(owner, revision, digest))
+        await self._client.patch(
+            kinds.CONTROLLER_REVISIONS,
+            revision,
+            body=workload.digest_note(digest),
+            namespace=owner.namespace,
+        )
+
     async def _ensure(
         self, owner: Owner, revision: str, template: Object, *, replicas: int
     ) -> None:
@@ -68,6 +81,7 @@ class Actor:
             kinds.DEPLOYMENTS,
             kinds.SERVICES,
             kinds.DISRUPTION_BUDGETS,
+            kinds.CONFIG_MAPS,
             kinds.CONTROLLER_REVISIONS,
         ):
             await self._client.delete(kind, revision, namespace=owner.namespace)

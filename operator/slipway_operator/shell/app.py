@@ -23,6 +23,7 @@ from slipway_operator.adapters.http_server import HttpServer
 from slipway_operator.adapters.kopf_source import KopfSource
 from slipway_operator.adapters.kube import KubeClient
 from slipway_operator.adapters.kube_errors import ApiError
+from slipway_operator.adapters.model_probe import ModelProbe
 from slipway_operator.adapters.router_probe import RouterProbe
 from slipway_operator.adapters.xds import XdsServer
 from slipway_operator.shell import readings
@@ -54,6 +55,7 @@ class Operator:
         self._source = KopfSource(access, operator_namespace=settings.namespace)
         self._queue: WorkQueue[Key] = WorkQueue(self._handle, backoff_s=_backoff_s)
         self._probe = RouterProbe()
+        self._models = ModelProbe()
         self._ads = AdsServer(self._routers_changed)
         self._table = RoutingTable(self._ads, self._probe, wake=self._wake)
         self._guards = Guards(
@@ -68,7 +70,11 @@ class Operator:
         self._events = EventRecorder(self._client, instance=socket.gethostname())
         rooms = Rooms(
             observer=Observer(
-                self._client, table=self._table, guards=self._guards, ports=self._ports
+                self._client,
+                table=self._table,
+                guards=self._guards,
+                ports=self._ports,
+                models=self._models,
             ),
             actor=Actor(self._client, server=settings.server),
             writer=StatusWriter(self._client),
@@ -99,6 +105,7 @@ class Operator:
             await self._source.stop()
             await self._xds.stop()
             await self._probe.close()
+            await self._models.close()
             await self._client.close()
             await server.stop()
 

@@ -5,7 +5,7 @@ No cache decides: what is read here is what is decided upon. Readings are transl
 
 import asyncio
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from slipway_api import names
@@ -14,8 +14,9 @@ from slipway_api.model_deployment import ModelDeployment
 from slipway_operator.adapters import kube_resources as kinds
 from slipway_operator.adapters.kube import KubeClient
 from slipway_operator.adapters.kube_resources import Resource
+from slipway_operator.adapters.model_probe import ModelProbe
 from slipway_operator.engine import plan
-from slipway_operator.engine.facts import Observation, Routing
+from slipway_operator.engine.facts import Observation, Routing, Workload
 from slipway_operator.engine.verdicts import GuardView
 from slipway_operator.shell import readings
 from slipway_operator.shell.guards import Guards
@@ -50,9 +51,15 @@ class Observer:
     """Reads one ModelDeployment and its surroundings; belongs to one event loop."""
 
     def __init__(
-        self, client: KubeClient, *, table: RoutingTable, guards: Guards, ports: PortBook
+        self,
+        client: KubeClient,
+        *,
+        table: RoutingTable,
+        guards: Guards,
+        ports: PortBook,
+        models: ModelProbe,
     ) -> None:
-        self._client = client
+        self._client, self._models = client, models
         self._table, self._guards, self._ports = table, guards, ports
         self._nodes: tuple[float, frozenset[str]] = (float("-inf"), frozenset())
 
@@ -80,16 +87,18 @@ class Observer:
         )
         for workload in workloads:
             self._guards.tell_pods(owner, workload.pods)
+        records = readings.records(revisions)
+        templates = {readings.revision_of(item): item["data"]["template"] for item in revisions}
+        open_ = {record.revision for record in records if record.digest is None}
         observation = Observation(
             deployment=md,
             pool=pool,
-            records=readings.records(revisions),
-            workloads=workloads,
+            records=records,
+            workloads=await self._with_digests(workloads, open_, templates),
             conflicts=conflicts,
             routing=self._table.view(owner, port=port, published=published),
             guard=self._guards.view(owner),
         )
-        templates = {readings.revision_of(item): item["data"]["template"] for item in revisions}
         return Snapshot(observation, templates, found["metadata"]["resourceVersion"])
 
     def refresh(self, snapshot: Snapshot) -> tuple[Routing, GuardView | None]:
@@ -153,6 +162,20 @@ class Observer:
                 raise LeftoverError(f"{kind.kind} {where} of an earlier {name} is not gone yet")
             strangers.append(f"{kind.kind} {md.metadata.namespace}/{wish}")
         return tuple(strangers)
+
+    async def _with_digests(
+        self, workloads: tuple[Workload, ...], open_: set[str], templates: dict[str, Object]
+    ) -> tuple[Workload, ...]:
+        """Ask the first ready pod of each revision whose bytes are not pinned what it loaded."""
+
+        async def ask(workload: Workload) -> Workload:
+            if workload.revision not in open_ or not workload.endpoints:
+                return workload
+            model = readings.model_of(templates[workload.revision])
+            told = await self._models.digest(workload.endpoints[0], model)
+            return replace(workload, digest=told)
+
+        return tuple(await asyncio.gather(*map(ask, workloads)))
 
     async def _pool(self, name: str) -> ComputePool | None:
         found = await self._client.find(kinds.COMPUTE_POOLS, name)

@@ -40,7 +40,29 @@ def records(revisions: Iterable[Object]) -> tuple[Record, ...]:
 def _record(item: Object) -> Record:
     revision = revision_of(item)
     identity = (item.get("data") or {}).get("identity", revision)  # early ones kept a template only
-    return Record(revision, int(item.get("revision", 0)), identity)
+    return Record(revision, int(item.get("revision", 0)), identity, _digest(item))
+
+
+def model_of(template: Object) -> str:
+    """Read the name under which the pods of a template serve their model."""
+    return str(_variable(template, "MODEL_NAME").get("value", ""))
+
+
+def _digest(revision: Object) -> str | None:
+    """Read what pods of a kept revision must load; None if nobody knows yet.
+
+    A revision that was recorded before digests were pins nothing: its pods take what they find.
+    """
+    told = (revision["metadata"].get("annotations") or {}).get(names.ANNOTATION_DIGEST)
+    variable = _variable(revision["data"]["template"], "MODEL_DIGEST")
+    is_open = "valueFrom" in variable
+    return told or (None if is_open else str(variable.get("value", "")))
+
+
+def _variable(template: Object, name: str) -> Object:
+    wanted = names.SERVER_ENV_PREFIX + name
+    (container,) = template["spec"]["containers"]
+    return next((entry for entry in container["env"] if entry["name"] == wanted), {})
 
 
 def workloads(

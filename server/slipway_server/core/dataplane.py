@@ -20,6 +20,7 @@ class ModelMetadata:
     versions: tuple[str, ...]
     platform: str
     signature: Signature
+    digest: str
 
 
 class Dataplane:
@@ -59,6 +60,7 @@ class Dataplane:
             versions=self._registry.versions(name) if version is None else (model.version,),
             platform=model.backend.platform,
             signature=model.backend.signature,
+            digest=model.digest,
         )
 
     async def infer(self, request: InferenceRequest) -> InferenceResponse:

@@ -11,11 +11,15 @@ from slipway_server.core.errors import ErrorKind, ServingError
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A loaded model that answers; `version` is the user's own word for it."""
+    """A loaded model that answers.
+
+    `version` is the user's own word for it, `digest` that of its bytes: `sha256:<hex>`.
+    """
 
     name: str
     version: str
     backend: Backend
+    digest: str = ""
 
 
 class Registry:

@@ -9,6 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.exceptions import HTTPException
 
+from slipway_api import names
 from slipway_server import NAME, VERSION
 from slipway_server.core.dataplane import Dataplane
 from slipway_server.core.errors import ServingError
@@ -60,7 +61,8 @@ def _add_model_routes(app: FastAPI, dataplane: Dataplane) -> None:
                 "platform": metadata.platform,
                 "inputs": [_spec(spec) for spec in metadata.signature.inputs],
                 "outputs": [_spec(spec) for spec in metadata.signature.outputs],
-            }
+            },
+            headers={names.HEADER_DIGEST: metadata.digest},
         )
 
 
@@ -94,8 +96,12 @@ def _spec(spec: TensorSpec) -> dict[str, Any]:
     return {"name": spec.name, "datatype": spec.datatype, "shape": spec.shape}
 
 
-def _json(fields: Mapping[str, Any], status: int = 200) -> Response:
-    return Response(orjson.dumps(fields), status, media_type="application/json")
+def _json(
+    fields: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None
+) -> Response:
+    return Response(
+        orjson.dumps(fields), status, headers=dict(headers or {}), media_type="application/json"
+    )
 
 
 def _error(status: int, message: str, headers: Mapping[str, str] | None = None) -> Response:

@@ -219,6 +219,9 @@ def actions_can_be_carried_out(seen: Observation, decision: Decision) -> None:
                 assert revision not in known
                 assert all(number > record.number for record in seen.records)
                 known.add(revision)
+            case actions.RecordDigest(revision, digest):
+                assert revision in known
+                assert digest, "a server that does not tell pins nothing"
             case actions.EnsureWorkload(revision, replicas):
                 assert revision in known, "pods are made from a record"
                 assert replicas >= 0

@@ -9,7 +9,7 @@ from slipway_operator.engine.actions import (
     RecordRevision,
     RemoveRevision,
 )
-from slipway_operator.engine.decide import REVISIONS_KEPT
+from slipway_operator.engine.upkeep import REVISIONS_KEPT
 from tests import builders
 from tests.unit.engine.worlds import World
 

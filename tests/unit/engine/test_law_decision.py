@@ -21,7 +21,7 @@ from tests.unit.engine import laws
 NOW: Final = builders.at(10_000)
 OLD, NEW = builders.revision("1"), builders.revision("2")
 ID: Final = f"{NEW}-g2"
-RECORDS: Final = (builders.record(OLD, 1), builders.record(NEW, 2))
+RECORDS: Final = (builders.record(OLD, 1), builders.record(NEW, 2, digest=None))
 PLANS: Final[tuple[tuple[builders.Step, ...], ...]] = (
     ((5, "60s"), (50, "60s", True)),
     ((1, "0s"), (10, "30s"), (34, "0s"), (100, "60s")),

@@ -58,6 +58,8 @@ class World:
         self.pool: ComputePool | None = ComputePool()
         self.conflicts: tuple[str, ...] = ()
         self.records: dict[str, int] = {}
+        self.digests: dict[str, str | None] = {}
+        self.told_digest = builders.DIGEST  # by ready pods; empty: a server that does not tell
         self.revisions: dict[str, Pods] = {}
         self.routers = {name: Router(address) for name, address in builders.ROUTERS}
         self.port: int | None = builders.PORT
@@ -100,7 +102,7 @@ class World:
             ),
             pool=self.pool,
             records=tuple(
-                builders.record(name, number)
+                builders.record(name, number, digest=self.digests.get(name, builders.DIGEST))
                 for name, number in sorted(self.records.items(), key=lambda item: item[1])
             ),
             workloads=tuple(self.workload(name) for name in sorted(self.revisions)),
@@ -112,12 +114,14 @@ class World:
     def workload(self, revision: str) -> Workload:
         """Look at the pods of a revision."""
         mine = self.revisions[revision]
-        return builders.workload(
+        found = builders.workload(
             revision,
             pods=mine.pods.values(),
             replicas=mine.replicas,
             cluster_ip=mine.cluster_ip,
         )
+        is_asked = self.digests.get(revision, "") is None and found.endpoints
+        return replace(found, digest=self.told_digest if is_asked else None)
 
     def routing(self) -> Routing:
         """Look at the routers."""
@@ -152,7 +156,7 @@ class World:
     def fork(self) -> "World":
         """Copy the world, to see what would become of it."""
         other = copy.copy(self)
-        other.records = dict(self.records)
+        other.records, other.digests = dict(self.records), dict(self.digests)
         other.routers = {name: replace(router) for name, router in self.routers.items()}
         other.revisions = {
             name: replace(mine, pods=dict(mine.pods)) for name, mine in self.revisions.items()
@@ -253,6 +257,9 @@ class World:
         match action:
             case actions.RecordRevision(revision, number, _):
                 self.records[revision] = number
+                self.digests[revision] = self.spec.model.digest
+            case actions.RecordDigest(revision, digest):
+                self.digests[revision] = digest
             case actions.EnsureWorkload(revision, replicas):
                 self._scale(revision, replicas)
             case actions.RemoveRevision(revision):

@@ -170,11 +170,21 @@ def test_the_server_learns_what_to_load_and_who_it_is() -> None:
         "MODEL_NAME": "churn",
         "MODEL_VERSION": "1",
         "MODEL_URI": "s3://models/churn/1",
-        "MODEL_DIGEST": "",
+        "MODEL_DIGEST": builders.DIGEST,
         "NAMESPACE": "ml",
         "DEPLOYMENT": "churn",
         "REVISION": REVISION,
     } == ours
+
+
+def test_a_digest_that_nobody_gave_is_read_from_what_the_first_pod_told() -> None:
+    open_ = _template(builders.spec(model={"digest": None}))
+    (found,) = (e for e in _container(open_)["env"] if e["name"] == workload.DIGEST_VARIABLE)
+    told = workload.digest_map(OWNER, REVISION, DIGEST)
+
+    source = {"name": REVISION, "key": "digest", "optional": True}
+    assert found == {"name": workload.DIGEST_VARIABLE, "valueFrom": {"configMapKeyRef": source}}
+    assert (told["metadata"]["name"], told["data"]) == (REVISION, {"digest": DIGEST})
 
 
 def test_a_volume_is_mounted_read_only_and_named_as_the_container_sees_it() -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from typing import NoReturn
 
 import pytest
 
@@ -10,7 +11,6 @@ from slipway_server.core.errors import LoadError
 from slipway_server.core.registry import Registry
 from slipway_server.core.workers import Workers
 from slipway_server.lifecycle import Lifecycle
-from slipway_server.loading import Loaded
 
 GRACE_S = 0.05
 DRAIN_S = 0.2
@@ -57,9 +57,7 @@ async def run(house, load, stop, *, close_s=0.0) -> list[tuple[str, bool, float]
 async def test_readiness_goes_at_once_and_listeners_only_after_the_grace(house, make_model):
     _, dataplane = house
     stop = asyncio.Event()
-    running = asyncio.create_task(
-        run(house, lambda: Loaded(make_model("m", "1"), "sha256:0"), stop)
-    )
+    running = asyncio.create_task(run(house, lambda: make_model("m", "1"), stop))
     async with asyncio.timeout(5):
         while not dataplane.is_ready:
             await asyncio.sleep(0.001)
@@ -78,9 +76,7 @@ async def test_readiness_goes_at_once_and_listeners_only_after_the_grace(house, 
 
 async def test_what_is_in_flight_does_not_hold_the_end_for_ever(house, make_model):
     stop = asyncio.Event()
-    running = asyncio.create_task(
-        run(house, lambda: Loaded(make_model("m", "1"), "sha256:0"), stop, close_s=60)
-    )
+    running = asyncio.create_task(run(house, lambda: make_model("m", "1"), stop, close_s=60))
     async with asyncio.timeout(5):
         while not house[1].is_ready:
             await asyncio.sleep(0.001)
@@ -103,7 +99,7 @@ async def test_a_stop_while_the_model_loads_ends_at_once(house):
 
 
 async def test_a_model_that_cannot_be_loaded_ends_the_run(house):
-    def load() -> Loaded:
+    def load() -> NoReturn:
         raise LoadError("no such model")
 
     with pytest.raises(LoadError, match="no such model"):

@@ -293,12 +293,37 @@ def test_deployments_services_and_pods_are_joined_by_revision() -> None:
 def test_records_are_listed_oldest_first() -> None:
     found = readings.records(
         [
-            _labelled("churn-0b") | {"revision": 12, "data": {"identity": "churn-0a"}},
-            _labelled("churn-0a") | {"revision": 3},
+            _recorded("churn-0b", 12, identity="churn-0a", value="sha256:0b"),
+            _recorded("churn-0a", 3, value=""),
         ]
     )
 
-    assert (Record("churn-0a", 3, "churn-0a"), Record("churn-0b", 12, "churn-0a")) == found
+    assert found == (
+        Record("churn-0a", 3, "churn-0a", ""),
+        Record("churn-0b", 12, "churn-0a", "sha256:0b"),
+    )
+
+
+def test_a_digest_left_open_is_what_the_first_pod_told() -> None:
+    open_ = _recorded("churn-0a", 3, valueFrom={"configMapKeyRef": {"key": "digest"}})
+    told = deepcopy(open_)
+    told["metadata"]["annotations"] = {"slipway.dev/model-digest": "sha256:0a"}
+
+    assert [record.digest for record in readings.records([open_, told])] == [None, "sha256:0a"]
+    assert readings.model_of(open_["data"]["template"]) == "churn"
+
+
+def _recorded(
+    revision: str, number: int, *, identity: str | None = None, **digest: Any
+) -> dict[str, Any]:
+    env = [
+        {"name": "SLIPWAY_SERVER_MODEL_NAME", "value": "churn"},
+        {"name": "SLIPWAY_SERVER_MODEL_DIGEST", **digest},
+    ]
+    data: dict[str, Any] = {"template": {"spec": {"containers": [{"env": env}]}}}
+    if identity is not None:  # early ones kept a template only
+        data["identity"] = identity
+    return _labelled(revision) | {"revision": number, "data": data}
 
 
 def test_an_object_is_ours_by_uid_and_a_leftover_by_name() -> None:

@@ -1,0 +1,47 @@
+"""Asking a model server which bytes it loaded. Knows one header, nothing of revisions."""
+
+import re
+from typing import Final
+from urllib.parse import quote
+
+import aiohttp
+
+from slipway_api import names
+
+TIMEOUT_S: Final = 2.0
+DIGEST_FORM: Final = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+class ModelProbe:
+    """Asks ready model pods, each question on a connection of its own."""
+
+    def __init__(self, *, port: int = names.PORT_HTTP) -> None:
+        self._port = port
+        self._session: aiohttp.ClientSession | None = None
+
+    async def digest(self, address: str, model: str) -> str:
+        """Read the digest of a model that a pod serves; empty if it does not tell within 2 s.
+
+        A server that is not ours tells nothing, and nothing must wait for it.
+        """
+        host = f"[{address}]" if ":" in address else address
+        url = f"http://{host}:{self._port}/v2/models/{quote(model, safe='')}"
+        try:
+            async with self._open().get(url) as answer:
+                told = answer.headers.get(names.HEADER_DIGEST, "")
+        except (aiohttp.ClientError, TimeoutError):
+            return ""
+        return told if DIGEST_FORM.fullmatch(told) else ""
+
+    async def close(self) -> None:
+        """Close the session; nothing is kept open anyway."""
+        if self._session is not None:
+            await self._session.close()
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0, force_close=True),
+                timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
+            )
+        return self._session
