@@ -35,10 +35,11 @@ class HttpServer:
         await self._runner.cleanup()
 
 
-def probe(path: str, is_well: Callable[[], bool]) -> web.RouteDef:
-    """Make the route of a probe: 200 or 503, and nothing that takes time."""
+def probe(path: str, trouble: Callable[[], str | None]) -> web.RouteDef:
+    """Make the route of a probe: 200, or 503 with what is wrong; `trouble` takes no time."""
 
     async def answer(_: web.Request) -> web.Response:
-        return web.Response(text="ok") if is_well() else web.Response(status=503, text="not yet")
+        said = trouble()
+        return web.Response(text="ok") if said is None else web.Response(status=503, text=said)
 
     return web.get(path, answer)

@@ -20,6 +20,7 @@ from slipway_api.names import MANAGER, STATUS_MANAGER
 from slipway_operator.adapters.kube_errors import Gone, NotFound, error_of
 from slipway_operator.adapters.kube_http import JSON, Answer, Object, Request, Transport, parsed
 from slipway_operator.adapters.kube_resources import Resource
+from slipway_operator.adapters.kube_trace import Told
 from slipway_operator.adapters.kubeconfig import ClusterAccess
 
 Propagation = Literal["Background", "Foreground", "Orphan"]
@@ -59,8 +60,9 @@ class KubeClient:
     Every method raises `ApiError` or one of its classes. `async with` closes the connections.
     """
 
-    def __init__(self, access: ClusterAccess) -> None:
-        self._transport = Transport(access)
+    def __init__(self, access: ClusterAccess, *, told: Told | None = None) -> None:
+        """`told` is told of every request: its verb and the status code of the answer, or 0."""
+        self._transport = Transport(access, told=told)
 
     async def __aenter__(self) -> Self:
         return self

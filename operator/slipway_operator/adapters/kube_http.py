@@ -12,6 +12,7 @@ import aiohttp
 import orjson
 
 from slipway_operator.adapters.kube_errors import Unreachable, error_of
+from slipway_operator.adapters.kube_trace import Told, tracing
 from slipway_operator.adapters.kubeconfig import ClusterAccess, KubeconfigError
 
 Object = dict[str, Any]
@@ -57,8 +58,10 @@ class Answer:
 class Transport:
     """A connection pool to one API server; belongs to the event loop that first uses it."""
 
-    def __init__(self, access: ClusterAccess) -> None:
+    def __init__(self, access: ClusterAccess, *, told: Told | None = None) -> None:
+        """`told` is told of every request that was sent."""
         self._access = access
+        self._traces = [] if told is None else [tracing(told)]
         self._session: aiohttp.ClientSession | None = None
 
     async def close(self) -> None:
@@ -117,7 +120,9 @@ class Transport:
                 limit=CONNECTION_COUNT_MAX, ssl=self._access.ssl_context()
             )
             self._session = aiohttp.ClientSession(
-                connector=connector, cookie_jar=aiohttp.DummyCookieJar()
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trace_configs=self._traces,
             )
         return self._session
 

@@ -8,6 +8,7 @@ import signal
 import socket
 import time
 from collections.abc import Coroutine
+from importlib import metadata
 from typing import Any, Final
 
 from aiohttp import web
@@ -23,12 +24,14 @@ from slipway_operator.adapters.http_server import HttpServer
 from slipway_operator.adapters.kopf_source import KopfSource
 from slipway_operator.adapters.kube import KubeClient
 from slipway_operator.adapters.kube_errors import ApiError
+from slipway_operator.adapters.metrics import Metrics
 from slipway_operator.adapters.model_probe import ModelProbe
 from slipway_operator.adapters.router_probe import RouterProbe
 from slipway_operator.adapters.xds import XdsServer
-from slipway_operator.shell import readings
+from slipway_operator.shell import gauges, readings
 from slipway_operator.shell.act import Actor
 from slipway_operator.shell.guards import Guards
+from slipway_operator.shell.insight import Insight
 from slipway_operator.shell.keys import Keys
 from slipway_operator.shell.observe import Observer, Owner
 from slipway_operator.shell.ports import PortBook
@@ -36,6 +39,7 @@ from slipway_operator.shell.reconcile import Reconciler, Rooms
 from slipway_operator.shell.record import StatusWriter
 from slipway_operator.shell.routing import RoutingTable
 from slipway_operator.shell.settings import Settings
+from slipway_operator.shell.vitals import Vitals
 from slipway_operator.shell.work_queue import WorkQueue
 
 RESYNC_S: Final = 60.0
@@ -51,7 +55,8 @@ class Operator:
 
     def __init__(self, settings: Settings, access: kubeconfig.ClusterAccess) -> None:
         self._settings = settings
-        self._client = KubeClient(access)
+        self._metrics = Metrics(version=_version())
+        self._client = KubeClient(access, told=self._metrics.kube_answered)
         self._source = KopfSource(access, operator_namespace=settings.namespace)
         self._queue: WorkQueue[Key] = WorkQueue(self._handle, backoff_s=_backoff_s)
         self._probe = RouterProbe()
@@ -68,6 +73,17 @@ class Operator:
         self._keys = Keys(self._client, namespace=settings.namespace)
         self._ports = PortBook()
         self._events = EventRecorder(self._client, instance=socket.gethostname())
+        self._vitals = Vitals(lambda: self._queue.stuck_s)
+        self._insight = Insight(
+            self._metrics, pod=socket.gethostname(), routers=lambda: self._table.routers
+        )
+        gauges.show(
+            self._metrics,
+            queue=self._queue,
+            vitals=self._vitals,
+            table=self._table,
+            ads=self._ads,
+        )
         rooms = Rooms(
             observer=Observer(
                 self._client,
@@ -82,6 +98,7 @@ class Operator:
             guards=self._guards,
             ports=self._ports,
             events=self._events,
+            insight=self._insight,
         )
         self._reconciler = Reconciler(rooms, wake_in=self._wake_in)
         self._known: set[Owner] = set()
@@ -95,7 +112,8 @@ class Operator:
             loop.add_signal_handler(number, stopped.set)
         server = HttpServer(self._routes(), port=names.PORT_OPERATOR_HTTP)
         await server.start()
-        tasks = [loop.create_task(self._guarded(part)) for part in (self._live(stopped),)]
+        parts = (self._live(stopped), self._vitals.run())
+        tasks = [loop.create_task(self._guarded(part)) for part in parts]
         try:
             await stopped.wait()
         finally:
@@ -128,6 +146,7 @@ class Operator:
             group.create_task(self._table.run())
             group.create_task(self._events.run())
             await self._take_over()
+            self._insight.complete()
             self._source.start(self._heard)
             self._is_ready = True
             _log.info("ready: %d ModelDeployments", len(self._known))
@@ -144,7 +163,8 @@ class Operator:
         self._table.start()
         for owner in sorted(self._known):
             try:
-                await self._reconciler.run(owner)
+                with self._insight.timed():
+                    await self._reconciler.run(owner)
             except ApiError as error:
                 _log.warning("%s/%s is left as it is for now: %s", *owner, error)
                 self._queue.add(_key(owner))
@@ -170,7 +190,8 @@ class Operator:
     async def _handle(self, key: Key) -> None:
         match key.kind:
             case KeyKind.MODEL_DEPLOYMENT:
-                await self._reconciler.run((key.namespace, key.name))
+                with self._insight.timed():
+                    await self._reconciler.run((key.namespace, key.name))
             case KeyKind.ROUTER:
                 await self._read_routers()
             case KeyKind.COMPUTE_POOL:
@@ -219,11 +240,16 @@ class Operator:
             self._add_all()
 
     def _routes(self) -> tuple[web.RouteDef, ...]:
-        """Answer on the HTTP port. Liveness asks nobody: an API server away heals by itself."""
+        """Everything that the HTTP port answers."""
         return (
-            http_server.probe("/healthz", lambda: True),
-            http_server.probe("/readyz", lambda: self._is_ready),
+            http_server.probe("/healthz", self._trouble),
+            http_server.probe("/readyz", lambda: None if self._is_ready else "not ready yet"),
+            self._metrics.route(),
+            self._insight.route(),
         )
+
+    def _trouble(self) -> str | None:
+        return self._vitals.trouble(asyncio.get_running_loop().time())
 
     def _heard(self, key: Key) -> None:
         if key.kind is KeyKind.MODEL_DEPLOYMENT:
@@ -259,6 +285,14 @@ class Operator:
         seen = [self._als.last_seen(name) for name, _ in self._table.routers]
         ages = [now_s - at_s for at_s in seen if at_s is not None]
         return max(ages) if ages and len(ages) == len(seen) else None
+
+
+def _version() -> str:
+    """Tell which release this is; a checkout is none."""
+    try:
+        return metadata.version("slipway")
+    except metadata.PackageNotFoundError:
+        return "unreleased"
 
 
 async def _until_reached(step: Any) -> Any:

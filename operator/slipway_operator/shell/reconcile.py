@@ -18,6 +18,7 @@ from slipway_operator.engine.actions import Decision
 from slipway_operator.engine.decide import decide
 from slipway_operator.shell.act import Actor
 from slipway_operator.shell.guards import Guards
+from slipway_operator.shell.insight import Insight
 from slipway_operator.shell.observe import LeftoverError, Observer, Owner, Snapshot
 from slipway_operator.shell.ports import PortBook
 from slipway_operator.shell.record import StatusWriter
@@ -40,6 +41,7 @@ class Rooms:
     guards: Guards
     ports: PortBook
     events: EventRecorder
+    insight: Insight
 
 
 class Reconciler:
@@ -99,6 +101,7 @@ class Reconciler:
             and traffic.weight_percent < applied.weight_percent
         ):
             lowered = replace(applied, weight_percent=traffic.weight_percent)
+            self._rooms.insight.lowered(owner)
             self._rooms.table.apply(lowered)
 
     async def _apply(self, snapshot: Snapshot, decision: Decision, now: datetime) -> None:
@@ -117,6 +120,7 @@ class Reconciler:
         is_convicted = guard is not None and guard.failed is not None  # while status was written
         if decision.traffic is not None and is_raised and not is_convicted:
             rooms.table.apply(decision.traffic)
+        rooms.insight.decided(snapshot, decision, now)
         self._tell(snapshot, decision, now)
         if numbers_s is not None:
             self._wake_in(_key(snapshot.owner), numbers_s)
@@ -144,6 +148,7 @@ class Reconciler:
         self._snapshots.pop(owner, None)
         self._rooms.guards.post(owner, None)
         self._rooms.writer.forget(owner)
+        self._rooms.insight.forget(owner)
         gone_s = self._gone_s.setdefault(owner, now_s)
         if self._rooms.table.applied(owner) is None:
             self._rooms.ports.free(owner)

@@ -48,12 +48,15 @@ class Schedule(Generic[K]):
             self._sequence += 1  # keys need not be comparable
             heapq.heappush(self._heap, (when_s, self._sequence, key))
 
-    def wake(self, now_s: float) -> None:
-        """Let every key run whose time has come."""
+    def wake(self, now_s: float) -> list[K]:
+        """Let every key run whose time has come; gives these keys."""
+        woken = []
         while (due_s := self.next_due_s()) is not None and due_s <= now_s:
             _, _, key = heapq.heappop(self._heap)
             del self._due_s[key]
             self.add(key)
+            woken.append(key)
+        return woken
 
     def take(self, *, urgent_only: bool = False) -> K | None:
         """Start the next key; None if nothing may run now."""

@@ -38,9 +38,12 @@ class WorkQueue(Generic[K]):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._timer: asyncio.TimerHandle | None = None
+        self._since_s: dict[K, float] = {}  # since when a key waits for its next run; oldest first
+        self._ended_s = float("-inf")
 
     def add(self, key: K, *, urgent: bool = False) -> None:
         """Let a key run as soon as may be; urgent keys go first and have workers of their own."""
+        self._since_s.setdefault(key, asyncio.get_running_loop().time())
         self._schedule.add(key, urgent=urgent)
         self._dispatch()
 
@@ -62,9 +65,24 @@ class WorkQueue(Generic[K]):
     def running_count(self) -> int:
         return self._schedule.running_count
 
+    @property
+    def oldest_s(self) -> float:
+        """How long the key that waits longest has been waiting, also for the end of its own run."""
+        if not self._since_s:
+            return 0.0
+        return asyncio.get_running_loop().time() - next(iter(self._since_s.values()))
+
+    @property
+    def stuck_s(self) -> float:
+        """Since when there is work of which none has ended; 0 before the queue runs."""
+        if self._loop is None or not self._since_s:
+            return 0.0
+        return min(self.oldest_s, self._loop.time() - self._ended_s)
+
     async def run(self) -> None:
         """Work until cancelled; runs that are under way are cancelled too and awaited."""
         self._loop = asyncio.get_running_loop()
+        self._ended_s = self._loop.time()
         self._dispatch()
         try:
             await self._loop.create_future()
@@ -80,8 +98,10 @@ class WorkQueue(Generic[K]):
         """Start as many runs as there are workers, and set the alarm for the next sleeper."""
         if self._loop is None:
             return
-        self._schedule.wake(self._loop.time())
+        for woken in self._schedule.wake(self._loop.time()):
+            self._since_s.setdefault(woken, self._loop.time())
         while (key := self._next()) is not None:
+            self._since_s.pop(key, None)
             task = self._loop.create_task(self._run(key))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -107,4 +127,5 @@ class WorkQueue(Generic[K]):
             logger.warning("%s failed, next try in %.1f s", key, pause_s, exc_info=True)
         else:
             self._schedule.finish(key)
+        self._ended_s = loop.time()
         self._dispatch()

@@ -24,18 +24,20 @@ async def serving(*routes: web.RouteDef) -> AsyncIterator[aiohttp.ClientSession]
         await server.stop()
 
 
-@pytest.mark.parametrize(("is_well", "status"), [(True, 200), (False, 503)])
-async def test_a_probe_says_what_it_is_told(is_well: bool, status: int) -> None:
+@pytest.mark.parametrize(
+    ("trouble", "said"), [(None, (200, "ok")), ("not ready yet", (503, "not ready yet"))]
+)
+async def test_a_probe_says_what_it_is_told(trouble: str | None, said: tuple[int, str]) -> None:
     async with (
-        serving(http_server.probe("/readyz", lambda: is_well)) as session,
+        serving(http_server.probe("/readyz", lambda: trouble)) as session,
         session.get("/readyz") as answer,
     ):
-        assert status == answer.status
+        assert said == (answer.status, await answer.text())
 
 
 async def test_a_path_that_nobody_brought_is_not_found() -> None:
     async with (
-        serving(http_server.probe("/healthz", lambda: True)) as session,
+        serving(http_server.probe("/healthz", lambda: None)) as session,
         session.get("/") as answer,
     ):
         assert answer.status == 404

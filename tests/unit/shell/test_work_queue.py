@@ -176,3 +176,38 @@ def test_keys_added_before_the_start_wait_for_it() -> None:
         assert recorder.runs == [("a", 5)]
 
     play(story)
+
+
+def test_the_age_of_the_queue_is_that_of_the_oldest_news() -> None:
+    async def story() -> None:
+        queue = queue_of(Recorder(duration_s=10), workers=1)
+        for key in "ab":
+            queue.add(key)
+        ages: list[tuple[float, float]] = []
+        for at_s in (4, 12, 25):
+            asyncio.get_running_loop().call_later(
+                at_s, lambda: ages.append((queue.oldest_s, queue.stuck_s))
+            )
+
+        await work(queue, 30)
+
+        assert ages == [(4, 4), (0, 0), (0, 0)]
+
+    play(story)
+
+
+def test_a_run_that_ends_shows_that_the_queue_gets_on() -> None:
+    async def story() -> None:
+        queue = queue_of(Recorder(duration_s=10), workers=1)
+        for key in "abcd":
+            queue.add(key)
+        ages: list[tuple[float, float]] = []
+        asyncio.get_running_loop().call_later(
+            25, lambda: ages.append((queue.oldest_s, queue.stuck_s))
+        )
+
+        await work(queue, 30)
+
+        assert ages == [(25, 5)]
+
+    play(story)
