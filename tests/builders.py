@@ -37,11 +37,18 @@ def spec(
     *,
     replicas: int = 2,
     steps: Iterable[Step] = DEFAULT_STEPS,
+    strategy: str = "canary",
     pool: str = "cpu",
     insufficient: dict[str, str] | None = None,
     **fields: Any,
 ) -> ModelDeploymentSpec:
-    """A specification; `version` is the model's, `fields` are merged over the rest."""
+    """A specification; `version` is the model's, `fields` are merged over the rest.
+
+    `steps` matter to a canary only.
+    """
+    canary = {
+        "steps": [{"weight": step[0], "hold": step[1], "pause": any(step[2:])} for step in steps]
+    }
     body: dict[str, Any] = {
         "model": {
             "name": NAME,
@@ -50,13 +57,7 @@ def spec(
             "digest": DIGEST,
         },
         "compute": {"pool": pool, "replicas": replicas},
-        "strategy": {
-            "canary": {
-                "steps": [
-                    {"weight": step[0], "hold": step[1], "pause": any(step[2:])} for step in steps
-                ]
-            }
-        },
+        "strategy": {strategy: canary if strategy == "canary" else {}},
         "analysis": {"insufficient": insufficient or {}},
     }
     for key, value in fields.items():

@@ -81,12 +81,53 @@ DEFAULT_CANARY: Final = Canary(
 )
 
 
+class Rolling(ContractModel):
+    """Replace pod by pod: the weight grows with each pod of the candidate that is ready.
+
+    Nothing is held and no proof is waited for; a gate that fails takes the candidate back.
+    """
+
+
+class Direct(ContractModel):
+    """Go to 100 % at once, when all pods of the candidate are ready."""
+
+
 class Strategy(ContractModel):
     """How a new revision takes over."""
 
     canary: Annotated[
-        Canary, Field(description="Grow the candidate's weight step by step, then to 100 %.")
-    ] = DEFAULT_CANARY
+        Canary | None, Field(description="Grow the candidate's weight step by step, then to 100 %.")
+    ] = None
+    rolling: Annotated[
+        Rolling | None,
+        Field(
+            description="Replace pod by pod: the weight grows with each pod of the candidate that"
+            " is ready. Nothing is held, and a gate that fails takes the candidate back. Write {}."
+        ),
+    ] = None
+    direct: Annotated[
+        Direct | None,
+        Field(
+            description="Go to 100 % at once, when all pods of the candidate are ready. No gate is"
+            " waited for. Write {}."
+        ),
+    ] = None
+
+    @rule(
+        "[has(self.canary), has(self.rolling), has(self.direct)].filter(x, x).size() == 1",
+        message="name exactly one strategy: canary: {steps: […]}, rolling: {} or direct: {}",
+    )
+    def is_one(self) -> bool:
+        return [self.canary, self.rolling, self.direct].count(None) == 2
+
+
+def default_strategy() -> Strategy:
+    """Make the strategy of a deployment that names none.
+
+    It is no default of the schema: an object that stored it could not be changed to another
+    strategy by `kubectl apply`, which adds the new one and leaves what it never wrote.
+    """
+    return Strategy(canary=DEFAULT_CANARY)
 
 
 class Metric(ContractModel):
@@ -216,7 +257,14 @@ class ModelDeploymentSpec(ContractModel):
     compute: Annotated[Compute, Field(description="Where the pods run, how many, with what.")] = (
         Compute()
     )
-    strategy: Annotated[Strategy, Field(description="How a new revision takes over.")] = Strategy()
+    strategy: Annotated[
+        Strategy,
+        Field(
+            default_factory=default_strategy,
+            description="How a new revision takes over: canary, rolling or direct. If absent:"
+            " canary with 5 % for 2m, 25 % for 5m and 50 % for 5m.",
+        ),
+    ]
     analysis: Annotated[
         Analysis,
         Field(

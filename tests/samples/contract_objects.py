@@ -99,6 +99,7 @@ _HTTP: Final = "write http(s)://HOST/PATH"
 _S3: Final = "write s3://BUCKET/KEY"
 _PVC: Final = "write pvc://CLAIM/PATH"
 _RISE: Final = "weights must rise"
+_ONE: Final = "name exactly one strategy"
 _RATE: Final = "max of error-rate is a percentage above 0%"
 _LATENCY: Final = "max of a latency is a duration above 0"
 _LABELS: Final = "labels under slipway.dev/ and app.kubernetes.io/ are set by the operator"
@@ -136,6 +137,9 @@ REFUSED: Final = (
     Refused("spec.strategy", _steps(25, 5), _RISE),
     Refused("spec.strategy", _steps(5, 5), _RISE),
     Refused("spec.strategy", _steps(*range(1, 20), 19), _RISE),
+    Refused("spec.strategy", {}, _ONE),
+    Refused("spec.strategy", {"rolling": {}, "direct": {}}, _ONE),
+    Refused("spec.strategy", {"rolling": {}, **_steps(5)}, _ONE),
     Refused("spec.strategy", _step(hold="169h"), "hold may be at most 168h"),
     Refused("spec.analysis.metrics", [{"name": "error-rate"}], "give a limit"),
     Refused("spec.analysis.metrics", [{"name": "error-rate", "max": "200ms"}], _RATE),
@@ -163,6 +167,8 @@ TAKEN: Final = (
     changed(MINIMAL, "spec.model.uri", "file:///opt/models/churn.onnx"),
     changed(MINIMAL, "spec.model.uri", "https://example.com/m..v2/a@b.onnx?version=1"),
     changed(MINIMAL, "spec.strategy", _steps(*range(1, 21))),
+    changed(MINIMAL, "spec.strategy", {"rolling": {}}),
+    changed(MINIMAL, "spec.strategy", {"direct": {}}),
     changed(MINIMAL, "spec.analysis.metrics", [{"name": "error-rate", "max": "100%"}]),
 )
 

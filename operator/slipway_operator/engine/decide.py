@@ -221,7 +221,8 @@ def _step(now_course: Course, seen: Observation) -> status.Step | None:
     memory = now_course.rollout
     if memory is None:
         return None
-    steps = plan.compile_strategy(seen.deployment.spec.strategy)
+    spec = seen.deployment.spec
+    steps = plan.compile_strategy(spec.strategy, spec.compute.replicas)
     index = min(memory.step_index, len(steps.steps))
     ends = None
     if memory.step_started_at is not None and index < len(steps.steps):

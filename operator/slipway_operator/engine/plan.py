@@ -5,16 +5,20 @@ import json
 from dataclasses import dataclass
 
 from slipway_api.base import duration_s
-from slipway_api.model_deployment import ModelDeploymentSpec, Strategy
+from slipway_api.model_deployment import Canary, ModelDeploymentSpec, Strategy
 
 
 @dataclass(frozen=True, slots=True)
 class PlanStep:
-    """Give the candidate `weight_percent`, hold it for `hold_s`, then ask a person if `pause`."""
+    """Give the candidate `weight_percent`, hold it for `hold_s`, then ask a person if `pause`.
+
+    `needs_proof`: it is not left before every gate has passed; otherwise none that failed suffices.
+    """
 
     weight_percent: int
-    hold_s: float
-    pause: bool
+    hold_s: float = 0.0
+    pause: bool = False
+    needs_proof: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,14 +46,29 @@ class Plan:
         return sum(step.weight_percent <= weight_percent for step in self.steps)
 
 
-def compile_strategy(strategy: Strategy) -> Plan:
-    """Turn a strategy into a plan."""
-    return Plan(
-        tuple(
-            PlanStep(step.weight, duration_s(step.hold), step.pause)
-            for step in strategy.canary.steps
-        )
-    )
+def compile_strategy(strategy: Strategy, replicas: int) -> Plan:
+    """Turn a strategy into a plan for so many pods.
+
+    >>> from slipway_api.model_deployment import Direct, Rolling
+    >>> [step.weight_percent for step in compile_strategy(Strategy(rolling=Rolling()), 4).steps]
+    [25, 50, 75]
+    >>> compile_strategy(Strategy(direct=Direct()), 4)
+    Plan(steps=())
+    """
+    if strategy.canary is not None:
+        return _canary(strategy.canary)
+    return _rolling(replicas) if strategy.rolling is not None else Plan(())
+
+
+def _canary(canary: Canary) -> Plan:
+    steps = (PlanStep(step.weight, duration_s(step.hold), step.pause) for step in canary.steps)
+    return Plan(tuple(steps))
+
+
+def _rolling(replicas: int) -> Plan:
+    """One step for each pod but the last; above 100 pods one for each percent."""
+    weights = sorted({weight_for(pods, replicas) for pods in range(1, replicas)} - {0})
+    return Plan(tuple(PlanStep(weight, needs_proof=False) for weight in weights))
 
 
 def pods_for(weight_percent: int, replicas: int) -> int:

@@ -87,11 +87,12 @@ def _look(now_course: Course, seen: Observation, now: datetime) -> Look:
         since_s=now_course.rollout.started_at.timestamp() - 1.0,  # pod times have whole seconds
     )
     guard = seen.guard if seen.guard and seen.guard.rollout == now_course.rollout.id else None
+    spec = seen.deployment.spec
     return Look(
         seen=seen,
-        plan=plan.compile_strategy(seen.deployment.spec.strategy),
+        plan=plan.compile_strategy(spec.strategy, spec.compute.replicas),
         now=now,
-        replicas=seen.deployment.spec.compute.replicas,
+        replicas=spec.compute.replicas,
         ready_count=seen.endpoint_count(now_course.candidate),
         finding=podevents.worst(found),
         guard=guard,
@@ -313,7 +314,9 @@ def _leave_step(now_course: Course, look: Look, started: datetime) -> Course:
     if look.now < ends:
         message = f"step {rollout.step_index + 1} of {len(look.plan.steps)} holds"
         return course.wait(now_course, Reason.HOLDING, message, until=ends)
-    held = _held_by_verdicts(now_course, look, started)
+    held = _held_by_pods(now_course, look)
+    if held is None and step.needs_proof:
+        held = _held_by_verdicts(now_course, look, started)
     if held is not None:
         return held
     if step.pause and rollout.pause_step != rollout.step_index:
@@ -328,16 +331,21 @@ def _leave_step(now_course: Course, look: Look, started: datetime) -> Course:
     )
 
 
-def _held_by_verdicts(now_course: Course, look: Look, started: datetime) -> Course | None:
-    """Say which gate or disturbance holds the step; None if none does."""
+def _held_by_pods(now_course: Course, look: Look) -> Course | None:
+    """Say why the pods cannot take more at this moment; None if they can."""
     if look.finding is not None and look.finding.kind is FindingKind.DISTURBANCE:
         return course.wait(now_course, Reason.PODS_DISTURBED, look.finding.message)
+    if look.guard is not None and look.guard.is_shedding:
+        message = "the candidate sheds load (429, 503 with Retry-After, RESOURCE_EXHAUSTED)"
+        return course.wait(now_course, Reason.SHEDDING, message)
+    return None
+
+
+def _held_by_verdicts(now_course: Course, look: Look, started: datetime) -> Course | None:
+    """Say which gate holds the step; None if none does."""
     if look.guard is None or not look.guard.verdicts:
         message = "measurement has just begun"
         return course.wait(now_course, Reason.MEASUREMENT_UNAVAILABLE, message)
-    if look.guard.is_shedding:
-        message = "the candidate sheds load (429, 503 with Retry-After, RESOURCE_EXHAUSTED)"
-        return course.wait(now_course, Reason.SHEDDING, message)
     missing = _first(look.guard, VerdictState.UNAVAILABLE)
     if missing is not None:
         message = f"{missing.gate}: {missing.message}"
@@ -373,7 +381,7 @@ def _proven(now_course: Course, look: Look) -> Course:
     """Remember if a step is left without every gate having passed."""
     assert now_course.rollout is not None
     index = now_course.rollout.step_index
-    is_after_plan = index >= len(look.plan.steps)
+    is_after_plan = bool(look.plan.steps) and index >= len(look.plan.steps)
     verdicts = look.guard.verdicts if look.guard else ()
     is_proven = bool(verdicts) and all(v.state is VerdictState.PASS for v in verdicts)
     if is_proven or (is_after_plan and not now_course.rollout.promote_asked):

@@ -89,7 +89,7 @@ def _needed(now_course: Course, seen: Observation, now: datetime, *, revision: s
     current = (workload.replicas or 0) if workload else 0
     if now_course.is_aborting:
         return 0 if rollout.is_late(now_course, now) else current
-    steps = plan.compile_strategy(seen.deployment.spec.strategy)
+    steps = plan.compile_strategy(seen.deployment.spec.strategy, replicas)
     target = steps.weight_percent(now_course.rollout.step_index)
     if now_course.rollout.promote_asked:
         target = 100

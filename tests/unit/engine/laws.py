@@ -4,6 +4,7 @@ They are written from the design and from what is seen outside, not from how the
 """
 
 import json
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from slipway_api.base import duration_s
@@ -113,18 +114,20 @@ def steps_are_left_only_on_merit(
     assert is_.passed_weight >= was.passed_weight
     if is_.passed_weight == was.passed_weight:
         return
-    steps = seen.deployment.spec.strategy.canary.steps
-    step = next(step for step in steps if step.weight > was.passed_weight)
+    step = next(step for step in _steps(seen) if step.weight > was.passed_weight)
     assert is_.passed_weight == step.weight, "one step at a time"
     assert not is_.paused
     assert seen.routing.applied is not None
     assert seen.routing.is_verified
     assert seen.routing.applied.weight_percent == step.weight
     started = was.step_started_at or now
-    assert now - started >= timedelta(seconds=duration_s(step.hold))
+    assert now - started >= timedelta(seconds=step.hold_s)
+    assert seen.guard is None or seen.guard.rollout != is_.id or not seen.guard.is_shedding
+    if not step.needs_proof:
+        assert is_.unproven or _all_passed(seen)
+        return
     assert seen.guard is not None
     assert seen.guard.rollout == is_.id
-    assert not seen.guard.is_shedding
     allowed = {VerdictState.PASS}
     insufficient = seen.deployment.spec.analysis.insufficient
     is_over = now - started >= timedelta(seconds=duration_s(insufficient.after))
@@ -250,8 +253,34 @@ def the_next_look_is_in_the_future(decision: Decision, now: datetime) -> None:
         assert decision.wake_at is not None
 
 
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What a strategy promises to do before it goes on."""
+
+    weight: int
+    hold_s: float
+    pause: bool
+    needs_proof: bool
+
+
+def _steps(seen: Observation) -> list[_Step]:
+    """List the steps of a strategy as its documentation tells them."""
+    spec = seen.deployment.spec
+    if spec.strategy.direct is not None:
+        return []
+    if spec.strategy.rolling is not None:
+        count = spec.compute.replicas
+        weights = [100 * pods // count for pods in range(1, count)]
+        return [_Step(weight, 0.0, pause=False, needs_proof=False) for weight in weights]
+    assert spec.strategy.canary is not None
+    return [
+        _Step(step.weight, duration_s(step.hold), step.pause, needs_proof=True)
+        for step in spec.strategy.canary.steps
+    ]
+
+
 def _next_weight(seen: Observation, rollout: RolloutState) -> int:
-    weights = [step.weight for step in seen.deployment.spec.strategy.canary.steps]
+    weights = [step.weight for step in _steps(seen)]
     return next((weight for weight in weights if weight > rollout.passed_weight), 100)
 
 

@@ -22,6 +22,7 @@ NOW: Final = builders.at(10_000)
 OLD, NEW = builders.revision("1"), builders.revision("2")
 ID: Final = f"{NEW}-g2"
 RECORDS: Final = (builders.record(OLD, 1), builders.record(NEW, 2, digest=None))
+STRATEGIES: Final = ("canary", "canary", "rolling", "direct")
 PLANS: Final[tuple[tuple[builders.Step, ...], ...]] = (
     ((5, "60s"), (50, "60s", True)),
     ((1, "0s"), (10, "30s"), (34, "0s"), (100, "60s")),
@@ -84,6 +85,16 @@ class Odd:
 
 def _ago(seconds: float) -> datetime:
     return builders.at(10_000 - seconds)
+
+
+def _steps(odd: Odd, strategy: str, *, replicas: int) -> tuple[builders.Step, ...]:
+    match strategy:
+        case "canary":
+            return odd.pick(PLANS)
+        case "rolling":
+            return tuple((100 * pods // replicas, "0s") for pods in range(1, replicas))
+        case _:
+            return ()
 
 
 def _rollout(odd: Odd, steps: tuple[builders.Step, ...]) -> tuple[RolloutState, int]:
@@ -168,13 +179,15 @@ def _guard(odd: Odd) -> GuardView | None:
 def observations(draw: st.DrawFn) -> Observation:
     """Any look at a deployment whose candidate is on its way, or on its way back."""
     odd = Odd(draw)
-    steps, replicas = odd.pick(PLANS), odd.pick(range(1, 5))
+    strategy, replicas = odd.pick(STRATEGIES), odd.pick(range(1, 5))
+    steps = _steps(odd, strategy, replicas=replicas)
     state, asked = _rollout(odd, steps)
     target = next((step[0] for step in steps if step[0] > state.passed_weight), 100)
     verb = odd.one_of("person", normal=None, others=["promote", "pause", "resume", "abort"])
     wanted = builders.spec(
         odd.one_of("specification", normal="2", others=["1", "3"]),
-        steps=odd.one_of("specification", normal=steps, others=PLANS),
+        steps=odd.one_of("specification", normal=steps or PLANS[0], others=PLANS),
+        strategy=odd.one_of("specification", normal=strategy, others=STRATEGIES),
         replicas=replicas,
         insufficient=odd.pick(INSUFFICIENT),
     )

@@ -19,6 +19,7 @@ from tests.unit.engine import laws
 from tests.unit.engine.worlds import World
 
 VERSIONS: Final = ("1", "2", "3")
+STRATEGIES: Final = ("canary", "canary", "rolling", "direct")
 PLANS: Final[tuple[tuple[builders.Step, ...], ...]] = (
     ((5, "60s"), (50, "60s")),
     ((5, "0s"), (25, "2m"), (50, "0s", True)),
@@ -42,11 +43,15 @@ VERDICTS: Final = ((PASS, PASS), (PASS, PASS), (PASS, SCARCE), (UNKNOWN, PASS), 
 class RolloutMachine(RuleBasedStateMachine):
     """Chance plays user, pods, routers, gates and the operator's end; the laws look on."""
 
-    @initialize(plan=st.sampled_from(PLANS), rounds=st.integers(-1, 6))
-    def begin(self, plan: tuple[builders.Step, ...], rounds: int) -> None:
+    @initialize(
+        plan=st.sampled_from(PLANS),
+        strategy=st.sampled_from(STRATEGIES),
+        rounds=st.integers(-1, 6),
+    )
+    def begin(self, plan: tuple[builders.Step, ...], strategy: str, rounds: int) -> None:
         """Begin with nothing, or with a rollout that has come some way."""
         self.nonce = 0
-        self.world = World(builders.spec(steps=plan))
+        self.world = World(builders.spec(steps=plan, strategy=strategy))
         if rounds >= 0:
             self.world.settle()
             self.world.ask("2")
@@ -104,13 +109,20 @@ class RolloutMachine(RuleBasedStateMachine):
 
     @rule(
         plan=st.sampled_from(PLANS),
+        strategy=st.sampled_from(STRATEGIES),
         insufficient=st.sampled_from(SCARCITY),
         replicas=st.integers(1, 4),
     )
     def change_course(
-        self, plan: tuple[builders.Step, ...], insufficient: dict[str, str], replicas: int
+        self,
+        plan: tuple[builders.Step, ...],
+        *,
+        strategy: str,
+        insufficient: dict[str, str],
+        replicas: int,
     ) -> None:
-        self.world.ask(steps=plan, insufficient=insufficient, replicas=replicas)
+        changes = {"insufficient": insufficient, "replicas": replicas}
+        self.world.ask(steps=plan, strategy=strategy, **changes)
 
     @rule(verb=st.sampled_from(["promote", "pause", "pause", "resume", "abort", "undo"]))
     def command(self, verb: str) -> None:

@@ -94,6 +94,20 @@ class World:
     def target(self) -> str:
         return plan.revision_name(builders.NAME, self.spec)
 
+    @property
+    def strategy(self) -> str:
+        """The strategy's name, as the user wrote it."""
+        (name,) = self.spec.strategy.to_wire()
+        return name
+
+    @property
+    def steps(self) -> list[builders.Step]:
+        """The steps of a canary; of any other strategy the usual ones, if it became one."""
+        canary = self.spec.strategy.canary
+        if canary is None:
+            return list(builders.DEFAULT_STEPS)
+        return [(step.weight, step.hold, step.pause) for step in canary.steps]
+
     def observation(self) -> Observation:
         """Look at everything."""
         return Observation(
@@ -171,7 +185,8 @@ class World:
             "version": self.spec.model.version,
             "replicas": self.spec.compute.replicas,
             "pool": self.spec.compute.pool,
-            "steps": [(s.weight, s.hold, s.pause) for s in self.spec.strategy.canary.steps],
+            "strategy": self.strategy,
+            "steps": self.steps,
             "insufficient": self.spec.analysis.insufficient.model_dump(),
         }
         wanted = kept | fields | ({} if version is None else {"version": version})
