@@ -25,7 +25,9 @@ class Request:
     `protocol` is "rest" or "grpc". `received` and `status` are None if no answer came (`error`
     says how it broke). `status` is the HTTP code or the name of the gRPC code. `revision`,
     `attempts` and `config` are what the answer's headers say, `version` what its body says.
-    `wrong`: a good answer that is not that version's own output.
+    `wrong`: a good answer that is not that version's own output. `router` is the one that had the
+    request, as far as answers on its connection told (None: unknown, or none had it).
+    `is_connected` False: there was no connection, so no router had it.
     """
 
     KIND: ClassVar = "request"
@@ -41,6 +43,8 @@ class Request:
     wrong: bool
     sample: int
     error: str | None = None
+    router: str | None = None
+    is_connected: bool = True
 
 
 @dataclass(frozen=True, slots=True)

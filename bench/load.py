@@ -13,168 +13,34 @@ import signal
 import sys
 import time
 import urllib.parse
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Protocol, Self
+from typing import Any, Final, Self
 
-import aiohttp
-import grpc
-import orjson
 import uvloop
-from tritonclient.grpc import service_pb2
 
-from bench import ledger, samples
+from bench import clients, ledger, samples
+from bench.clients import Client, Destination, GrpcClient, Reply, RestClient
 from slipway_api import names
 
 ANSWER_TIMEOUT_S: Final = 30.0  # longer than any timeout in the way: beyond it a request is lost
-FRESH_REST_EVERY: Final = 20  # every n-th REST request opens a connection of its own
-FRESH_GRPC_EVERY: Final = 100
-GRPC_CHANNELS: Final = 2
 FLUSH_S: Final = 0.25
 RATE_MAX: Final = 2000.0
 SECONDS_MAX: Final = 7200.0
-# gRPC makes up a status where none came: then there are no headers, or its details begin like this.
-BROKEN_STREAM: Final = "Stream removed"
-INFER_METHOD: Final = "/inference.GRPCInferenceService/ModelInfer"
-_CHANNEL_OPTIONS: Final = (
-    ("grpc.enable_retries", 0),
-    ("grpc.use_local_subchannel_pool", 1),  # channels with equal targets would share a connection
-)
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where to, what, how fast, how long; `rest` and `grpc` are HOST:PORT."""
+    """Where to, what, how fast, how long."""
 
-    rest: str
-    grpc: str
-    model: str
+    to: Destination
     samples: Path
     ledger: Path
     rate: float
     seconds: float
     stops_on_eof: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """An answer as it came off the wire; None in `status`: none came."""
-
-    status: int | str | None
-    headers: Mapping[str, str]
-    answer: samples.Answer | None
-    error: str | None
-
-
-class Client(Protocol):
-    """One way to send row `index`; never raises for anything that a server or a network does."""
-
-    protocol: str
-
-    async def send(self, index: int, *, request_id: str, is_fresh: bool) -> Reply: ...
-
-
-class RestClient:
-    """V2 inference over HTTP/1.1."""
-
-    protocol = "rest"
-
-    def __init__(self, settings: Settings, prepared: samples.Samples) -> None:
-        self._bodies = prepared.rest
-        self._url = f"http://{settings.rest}/v2/models/{settings.model}/infer"
-        timeout = aiohttp.ClientTimeout(total=ANSWER_TIMEOUT_S)
-        self._kept = aiohttp.ClientSession(
-            timeout=timeout, connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=5)
-        )
-        self._fresh = aiohttp.ClientSession(
-            timeout=timeout,
-            connector=aiohttp.TCPConnector(limit=0, force_close=True, use_dns_cache=False),
-        )
-
-    async def send(self, index: int, *, request_id: str, is_fresh: bool) -> Reply:
-        session = self._fresh if is_fresh else self._kept
-        headers = {"content-type": "application/json", names.HEADER_REQUEST_ID: request_id}
-        try:
-            async with session.post(self._url, data=self._bodies[index], headers=headers) as got:
-                body = await got.read()
-                return _rest_reply(got.status, got.headers, body)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            return Reply(None, {}, None, f"{type(error).__name__}: {error}")
-
-    async def close(self) -> None:
-        await self._kept.close()
-        await self._fresh.close()
-
-
-def _rest_reply(status: int, headers: Mapping[str, str], body: bytes) -> Reply:
-    if status != 200:
-        return Reply(status, headers, None, body[:200].decode(errors="replace"))
-    try:
-        return Reply(status, headers, samples.rest_answer(orjson.loads(body)), None)
-    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError) as error:
-        return Reply(status, headers, None, f"unreadable answer: {error!r}")
-
-
-class GrpcClient:
-    """V2 inference over gRPC, messages prepared as bytes."""
-
-    protocol = "grpc"
-
-    def __init__(self, settings: Settings, prepared: samples.Samples) -> None:
-        self._messages = prepared.rpc
-        self._target = f"dns:///{settings.grpc}"
-        self._channels = [self._channel() for _ in range(GRPC_CHANNELS)]
-        self._calls = [_infer_call(channel) for channel in self._channels]
-
-    def _channel(self) -> grpc.aio.Channel:
-        return grpc.aio.insecure_channel(self._target, options=_CHANNEL_OPTIONS)
-
-    async def send(self, index: int, *, request_id: str, is_fresh: bool) -> Reply:
-        if not is_fresh:
-            return await self._ask(self._calls[index % GRPC_CHANNELS], index, request_id)
-        async with self._channel() as channel:
-            return await self._ask(_infer_call(channel), index, request_id)
-
-    async def _ask(self, infer: Any, index: int, request_id: str) -> Reply:
-        call = infer(
-            self._messages[index],
-            timeout=ANSWER_TIMEOUT_S,
-            metadata=((names.HEADER_REQUEST_ID, request_id),),
-        )
-        try:
-            response = await call
-            return _grpc_reply(await call.initial_metadata(), response)
-        except grpc.aio.AioRpcError as error:
-            headers = _text_metadata((*error.initial_metadata(), *error.trailing_metadata()))
-            is_answer = headers and not (error.details() or "").startswith(BROKEN_STREAM)
-            status = error.code().name if is_answer else None
-            return Reply(status, headers, None, f"{error.code().name}: {error.details()}")
-
-    async def close(self) -> None:
-        for channel in self._channels:
-            await channel.close(None)
-
-
-def _infer_call(channel: grpc.aio.Channel) -> Any:
-    return channel.unary_unary(
-        INFER_METHOD,
-        request_serializer=None,
-        response_deserializer=service_pb2.ModelInferResponse.FromString,
-    )
-
-
-def _grpc_reply(metadata: Any, response: Any) -> Reply:
-    headers = _text_metadata(metadata)
-    try:
-        return Reply("OK", headers, samples.rpc_answer(response), None)
-    except (KeyError, ValueError, IndexError) as error:
-        return Reply("OK", headers, None, f"unreadable answer: {error!r}")
-
-
-def _text_metadata(metadata: Any) -> dict[str, str]:
-    return {key: value for key, value in metadata or () if isinstance(value, str)}
 
 
 class Judge:
@@ -203,8 +69,8 @@ class Load:
         self._settings = settings
         self._row_count = len(prepared.rest)
         self._judge = Judge(prepared)
-        self._rest = RestClient(settings, prepared)
-        self._grpc = GrpcClient(settings, prepared)
+        self._rest = RestClient(settings.to, prepared)
+        self._grpc = GrpcClient(settings.to, prepared)
         self._writer = ledger.Writer(settings.ledger)
         self._open: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
@@ -222,7 +88,7 @@ class Load:
         seconds = time.monotonic() - began_s
         cpu_share = (time.process_time() - cpu_s) / max(seconds, 1e-9)
         if self._open:
-            await asyncio.wait(self._open, timeout=ANSWER_TIMEOUT_S + 1)
+            await asyncio.wait(self._open, timeout=self._settings.to.answer_timeout_s + 1)
         flusher.cancel()
         self._writer.write(
             ledger.LoadEnd(
@@ -258,7 +124,7 @@ class Load:
     async def _one(self, number: int) -> None:
         turn, is_grpc = divmod(number, 2)
         client: Client = self._grpc if is_grpc else self._rest
-        every = FRESH_GRPC_EVERY if is_grpc else FRESH_REST_EVERY
+        every = clients.FRESH_GRPC_EVERY if is_grpc else clients.FRESH_REST_EVERY
         index = turn % self._row_count
         request_id = f"load-{number}"
         sent = time.time()
@@ -279,6 +145,8 @@ class Load:
                 wrong=self._judge.is_wrong(index, reply),
                 sample=index,
                 error=reply.error,
+                router=reply.router,
+                is_connected=reply.is_connected,
             )
         )
 
@@ -329,6 +197,19 @@ def parse(argv: Sequence[str]) -> Settings:
     parser.add_argument("--rate", type=float, default=200.0, help="requests per second")
     parser.add_argument("--seconds", type=float, default=60.0, help="longest duration")
     parser.add_argument("--stop-on-eof", action="store_true", help="stop when stdin closes")
+    parser.add_argument(
+        "--answer-timeout",
+        type=float,
+        default=ANSWER_TIMEOUT_S,
+        metavar="SECONDS",
+        help="give up a request without an answer, default: %(default)s",
+    )
+    parser.add_argument(
+        "--keepalive",
+        type=float,
+        metavar="SECONDS",
+        help="notice a gRPC connection whose other end fell silent; default: never",
+    )
     options = parser.parse_args(argv)
     url = urllib.parse.urlsplit(options.target)
     if url.scheme != "http" or not url.hostname:
@@ -337,9 +218,13 @@ def parse(argv: Sequence[str]) -> Settings:
         parser.error(f"rate must be in 0..{RATE_MAX:g} and seconds in 0..{SECONDS_MAX:g}")
     authority = f"{url.hostname}:{url.port or names.SERVICE_PORT}"
     return Settings(
-        rest=authority,
-        grpc=options.grpc or authority,
-        model=options.model,
+        to=Destination(
+            rest=authority,
+            grpc=options.grpc or authority,
+            model=options.model,
+            answer_timeout_s=options.answer_timeout,
+            keepalive_s=options.keepalive,
+        ),
         samples=options.samples,
         ledger=options.ledger,
         rate=options.rate,

@@ -161,6 +161,13 @@ def is_bad(attempt: ledger.Attempt) -> bool:
     return attempt.seconds > HUNG_S
 
 
+def seconds_first_bad_to_zero(attempts: Iterable[ledger.Attempt]) -> float | None:
+    """Measure from the first bad attempt at a candidate to the last one at all; None: none bad."""
+    seen = sorted(attempts, key=lambda attempt: attempt.at)
+    first = next((attempt.at for attempt in seen if is_bad(attempt)), None)
+    return None if first is None else round(seen[-1].at - first, 3)
+
+
 def _rollout(
     lines: Sequence[ledger.Line], begin: ledger.RolloutBegin, *, tally: Tally, until: float
 ) -> RolloutReport:
@@ -178,8 +185,7 @@ def _rollout(
     ]
     bad = [attempt.at for attempt in attempts if is_bad(attempt)]
     first_bad = min(bad, default=None)
-    last = max((attempt.at for attempt in attempts), default=None)
-    seconds = None if first_bad is None or last is None else round(last - first_bad, 3)
+    seconds = seconds_first_bad_to_zero(attempts)
     weight = None if first_bad is None else _weight_at(lines, candidate, first_bad)
     problems = tuple(
         _problems(

@@ -21,7 +21,9 @@ TESTS: Final = {
     "unit": ("tests/test_house.py", "tests/unit"),
     "contract": ("tests/contract",),
     "e2e": ("tests/e2e",),
+    "faults": ("tests/faults",),
 }
+TESTS_OF_ALL: Final = ("unit", "contract", "e2e")  # faults take longer than one waits for
 # Extras of pyproject.toml in each file of requirements/.
 LOCKS: Final = {
     "dev": ("operator", "server", "router", "dev"),
@@ -126,12 +128,12 @@ UNIT_WORKERS: Final = 2  # pure tests need nothing but processors
 def test(arguments: argparse.Namespace) -> int:
     """Run tests, after installing what they need; pytest's summary comes last."""
     log = Progress()
-    tiers = tuple(TESTS) if arguments.tier == "all" else (arguments.tier,)
+    tiers = TESTS_OF_ALL if arguments.tier == "all" else (arguments.tier,)
     if "contract" in tiers:
         toolchain.kube_programs(log=log)
         toolchain.helm_folder(log=log)
         venvs.ensure("s3server.txt", why="an S3 server that the model server is tried on", log=log)
-    if "e2e" in tiers:
+    if "e2e" in tiers or "faults" in tiers:
         packages.ensure((*packages.CLUSTER, *packages.IMAGES), log=log)
         for name in images.NAMES:
             images.ensure(name, log=log)

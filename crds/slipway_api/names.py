@@ -46,9 +46,11 @@ LISTENER_PORT_FIRST: Final = 10000
 LISTENER_PORT_LAST: Final = 32767
 
 # Headers (gRPC: metadata of the same name). On answers, REVISION is set by the model server (which
-# revision computed it) and CONFIG by the router (hash of the route configuration that chose it).
+# revision computed it), CONFIG by the router (hash of the route configuration that chose it) and
+# ROUTER too (its own name).
 HEADER_REVISION: Final = "x-slipway-revision"
 HEADER_CONFIG: Final = "x-slipway-config"
+HEADER_ROUTER: Final = "x-slipway-router"
 HEADER_ATTEMPTS: Final = "x-envoy-attempt-count"  # answer: attempts the router made
 HEADER_DIGEST: Final = "x-slipway-digest"  # model metadata over REST: digest of the bytes served
 HEADER_REQUEST_ID: Final = "x-request-id"

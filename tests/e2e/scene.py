@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +25,7 @@ SYSTEM_NAMESPACE: Final = "slipway-system"
 COMMAND_S: Final = 120.0
 STARTED_S: Final = 120.0  # from apply to serving on a busy machine
 SOON_S: Final = 30.0
+LOAD_S_MAX: Final = 1200.0
 POLL_S: Final = 0.3
 IDENTITY: Final = "identity"
 IDENTITY_URI: Final = "file:///opt/slipway/share/identity.onnx"
@@ -244,13 +245,15 @@ class Scene:
         return Answer(**json.loads(done.stdout))
 
     @contextmanager
-    def load(self, target: Target, *, samples: Path, ledger: Path, rate: float) -> Iterator[None]:
-        """Run the load generator for the length of a block."""
+    def load(
+        self, target: Target, *, samples: Path, ledger: Path, rate: float, more: Sequence[str] = ()
+    ) -> Iterator[None]:
+        """Run the load generator for the length of a block; `more` are further options of it."""
         command = self.ground.client_command(
             [
                 *(sys.executable, "-m", "bench.load", f"http://{target.host}", "--stop-on-eof"),
                 *("--model", "tumour", "--samples", str(samples), "--ledger", str(ledger)),
-                *("--rate", f"{rate:g}", "--seconds", "300"),
+                *("--rate", f"{rate:g}", "--seconds", f"{LOAD_S_MAX:g}", *more),
             ]
         )
         process = subprocess.Popen(

@@ -26,6 +26,7 @@ BODY_LIMIT_BYTES: Final = 1 << 20  # a larger request is passed on, but cannot b
 RETRY_COUNT: Final = 2
 # Envoy retries an answer that has it only where a policy says so, and ours never does.
 HEADER_NO_RETRY: Final = "x-envoy-ratelimited"
+ROUTER_NAME: Final = "%ENVIRONMENT(SLIPWAY_ROUTER_NAME)%"  # filled in by each router for itself
 
 _RETRY_ON: Final[dict[RetryPolicy, str]] = {
     "any": "connect-failure,refused-stream,reset,5xx,deadline-exceeded,internal,unavailable,"
@@ -91,7 +92,10 @@ def _configuration(traffic: Traffic, shown: str) -> route_pb2.RouteConfiguration
         name=name,
         domains=["*"],
         routes=[_config_route(name, shown), *_model_routes(traffic)],
-        response_headers_to_add=[_header(names.HEADER_CONFIG, shown)],
+        response_headers_to_add=[
+            _header(names.HEADER_CONFIG, shown),
+            _header(names.HEADER_ROUTER, ROUTER_NAME),
+        ],
         response_headers_to_remove=[HEADER_NO_RETRY],
         include_attempt_count_in_response=True,
         request_body_buffer_limit=wrappers_pb2.UInt64Value(value=BODY_LIMIT_BYTES),

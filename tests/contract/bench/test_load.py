@@ -159,6 +159,10 @@ def test_requests_without_an_answer_are_lost(catalogue, serve, tmp_path):
     assert {each.protocol for each in lost} == {"rest", "grpc"}
     assert {each.status for each in requests if each not in lost} <= {200, "OK"}
     assert all(each.status is None and each.error for each in lost)
+    # After the end of the process nobody takes connections.
+    assert any(not each.is_connected for each in lost if each.protocol == "rest")
+    assert any(not each.is_connected for each in lost if each.protocol == "grpc")
+    assert all(each.is_connected for each in requests if each not in lost)
 
 
 def test_the_end_of_input_ends_the_load(catalogue, serve, tmp_path):

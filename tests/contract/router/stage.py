@@ -67,6 +67,7 @@ class Load:
     revisions: Counter[str] = field(default_factory=Counter)
     attempts: Counter[str] = field(default_factory=Counter)
     configs: list[str] = field(default_factory=list)
+    routers: Counter[str] = field(default_factory=Counter)
     seconds_max: float = 0.0
 
     @property
@@ -240,6 +241,7 @@ class Stage:
                 load.revisions[answer.headers.get(names.HEADER_REVISION, "")] += 1
                 load.attempts[answer.headers.get(names.HEADER_ATTEMPTS, "")] += 1
                 load.configs.append(answer.headers.get(names.HEADER_CONFIG, ""))
+                load.routers[answer.headers.get(names.HEADER_ROUTER, "")] += 1
         except (aiohttp.ClientError, TimeoutError) as error:
             load.statuses[repr(error)] += 1
         load.seconds_max = max(load.seconds_max, time.monotonic() - began_s)
@@ -257,6 +259,7 @@ class Stage:
         trailing = dict(await running.trailing_metadata())
         load.revisions[str(trailing.get(names.HEADER_REVISION, ""))] += 1
         load.attempts[str(initial.get(names.HEADER_ATTEMPTS, ""))] += 1
+        load.routers[str(initial.get(names.HEADER_ROUTER, ""))] += 1
         load.seconds_max = max(load.seconds_max, time.monotonic() - began_s)
 
 

@@ -31,6 +31,15 @@ async def test_shares_follow_the_weight(stage: Stage, protocol: str) -> None:
     assert load.revisions["r1"] + load.revisions["r2"] == 400
 
 
+@pytest.mark.parametrize("protocol", ["rest", "grpc"])
+async def test_every_answer_names_the_router_that_carried_it(stage: Stage, protocol: str) -> None:
+    await stage.canary(50)
+
+    load = await (stage.rest if protocol == "rest" else stage.rpc)(20)
+
+    assert load.routers == {stage.routers[0].name: 20}
+
+
 async def test_weights_change_under_load_without_an_error(stage: Stage) -> None:
     stable, candidate = await stage.canary(0)
     traffic = stage.new_traffic(stable, candidate)
