@@ -15,6 +15,7 @@ ROLE: Final = "role"
 # The operator, per ModelDeployment; series end with the object.
 ROLLOUTS: Final = "slipway_rollouts_total"
 PHASE: Final = "slipway_phase"
+REVISION_INFO: Final = "slipway_revision_info"
 WEIGHT: Final = "slipway_weight"
 GATE_VERDICT: Final = "slipway_gate_verdict"
 PODS: Final = "slipway_pods"

@@ -5,7 +5,7 @@ import logging
 import os
 import sys
 
-from slipway_operator.adapters import kubeconfig
+from slipway_operator.adapters import kubeconfig, logs
 from slipway_operator.shell import settings as shell_settings
 from slipway_operator.shell.app import Operator
 
@@ -18,9 +18,7 @@ def main() -> int:
     except (shell_settings.SettingsError, kubeconfig.KubeconfigError) as error:
         print(f"slipway operator: {error}", file=sys.stderr)
         return 78
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
+    logs.begin(settings.log_format, level=settings.log_level)
     logging.getLogger("kopf").setLevel(logging.CRITICAL)  # its supervisor says why it ended
     asyncio.run(Operator(settings, access).run())
     return 0

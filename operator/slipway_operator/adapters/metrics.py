@@ -41,7 +41,7 @@ class Shown:
     """What is shown of one ModelDeployment.
 
     Weights are percent of its traffic. `verdicts` are (gate, state) of the running rollout, `pods`
-    (role, state, count).
+    (role, state, count), `revisions` (revision, role).
     """
 
     phase: str
@@ -49,6 +49,7 @@ class Shown:
     weight_verified: int
     verdicts: tuple[tuple[str, str], ...]
     pods: tuple[tuple[str, str, int], ...]
+    revisions: tuple[tuple[str, str], ...]
 
 
 class Metrics:
@@ -169,6 +170,9 @@ class _Deployments(Collector):
         pods = _gauge(
             contract.PODS, "Pods of stable and candidate: desired, and ready.", *("role", "state")
         )
+        revision = _gauge(
+            contract.REVISION_INFO, "1 for each revision with pods.", *("revision", "role")
+        )
         for owner, shown in self.shown.items():
             phase.add_metric((*owner, shown.phase), 1)
             weight.add_metric((*owner, "asked"), shown.weight_asked)
@@ -178,7 +182,9 @@ class _Deployments(Collector):
                     verdict.add_metric((*owner, gate, word.value), float(said == word.value))
             for role, state, count in shown.pods:
                 pods.add_metric((*owner, role, state), count)
-        yield from (phase, weight, verdict, pods)
+            for name, role in shown.revisions:
+                revision.add_metric((*owner, name, role), 1)
+        yield from (phase, weight, verdict, pods, revision)
 
     def _rollouts(self) -> Metric:
         family = CounterMetricFamily(

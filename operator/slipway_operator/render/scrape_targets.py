@@ -19,7 +19,6 @@ def models(
 ) -> list[Entry]:
     """List the ready pods of a ModelDeployment's revisions."""
     namespace, name = owner
-    roles = {status.candidate: "candidate", status.stable: "stable"}
     return [
         _entry(
             pod.host,
@@ -29,7 +28,7 @@ def models(
                 metrics.NAMESPACE: namespace,
                 metrics.DEPLOYMENT: name,
                 metrics.REVISION: workload.revision,
-                metrics.ROLE: roles.get(workload.revision, "draining"),
+                metrics.ROLE: role(status, workload.revision),
                 "pod": pod.name,
             },
         )
@@ -37,6 +36,12 @@ def models(
         for pod in workload.pods
         if pod.host and pod.is_ready
     ]
+
+
+def role(status: ModelDeploymentStatus, revision: str) -> str:
+    """Say what a revision with pods is to its ModelDeployment."""
+    roles = {status.candidate: "candidate", status.stable: "stable"}
+    return roles.get(revision, "draining")
 
 
 def routers(pods: Iterable[tuple[str, str]]) -> list[Entry]:

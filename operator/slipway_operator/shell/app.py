@@ -14,7 +14,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from slipway_api import names
-from slipway_operator.adapters import http_server, kubeconfig
+from slipway_operator.adapters import http_server, kubeconfig, logs
 from slipway_operator.adapters import kube_resources as kinds
 from slipway_operator.adapters.ads import AdsServer
 from slipway_operator.adapters.als import AccessLogServer, Answer
@@ -58,7 +58,11 @@ class Operator:
         self._metrics = Metrics(version=_version())
         self._client = KubeClient(access, told=self._metrics.kube_answered)
         self._source = KopfSource(access, operator_namespace=settings.namespace)
-        self._queue: WorkQueue[Key] = WorkQueue(self._handle, backoff_s=_backoff_s)
+        self._queue: WorkQueue[Key] = WorkQueue(
+            self._handle,
+            backoff_s=_backoff_s,
+            about=lambda key: logs.about(namespace=key.namespace, name=key.name),
+        )
         self._probe = RouterProbe()
         self._models = ModelProbe()
         self._ads = AdsServer(self._routers_changed)
@@ -166,7 +170,8 @@ class Operator:
                 with self._insight.timed():
                     await self._reconciler.run(owner)
             except ApiError as error:
-                _log.warning("%s/%s is left as it is for now: %s", *owner, error)
+                about = logs.about(namespace=owner[0], name=owner[1], reason=error.reason)
+                _log.warning("%s/%s is left as it is for now: %s", *owner, error, extra=about)
                 self._queue.add(_key(owner))
         self._ads.release()
         await self._drop_unknown()

@@ -62,7 +62,7 @@ class Insight:
             self._abort_s.setdefault(owner, self._now_s() - age_s)
         if after.rollout is None and owner in self._abort_s:
             self._metrics.candidate_out(self._now_s() - self._abort_s.pop(owner))
-        self._metrics.show(owner, _shown(decision))
+        self._metrics.show(owner, _shown(snapshot, decision))
         self._targets[owner] = scrape_targets.models(owner, after, snapshot.observation.workloads)
 
     def forget(self, owner: Owner) -> None:
@@ -106,7 +106,7 @@ class Insight:
         return [*own, *scrape_targets.routers(self._routers()), *models]
 
 
-def _shown(decision: Decision) -> Shown:
+def _shown(snapshot: Snapshot, decision: Decision) -> Shown:
     status = decision.status
     verdicts = status.verdicts if status.rollout is not None else ()
     pods = status.replicas
@@ -120,5 +120,10 @@ def _shown(decision: Decision) -> Shown:
             ("stable", "ready", pods.stable_ready),
             ("candidate", "desired", pods.candidate),
             ("candidate", "ready", pods.candidate_ready),
+        ),
+        revisions=tuple(
+            (workload.revision, scrape_targets.role(status, workload.revision))
+            for workload in snapshot.observation.workloads
+            if workload.pods
         ),
     )

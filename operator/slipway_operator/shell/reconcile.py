@@ -9,8 +9,9 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
+from slipway_operator.adapters import logs
 from slipway_operator.adapters.event_source import Key, KeyKind
 from slipway_operator.adapters.events import EventRecorder, Notice, Subject
 from slipway_operator.adapters.kube_errors import Conflict
@@ -60,7 +61,7 @@ class Reconciler:
         try:
             snapshot = await self._rooms.observer.look(owner)
         except LeftoverError as error:
-            _log.info("%s/%s: %s", *owner, error)
+            _log.info("%s/%s: %s", *owner, error, extra=_about(owner))
             self._wake_in(_key(owner), AGAIN_S)
             return
         if snapshot is None:
@@ -73,7 +74,8 @@ class Reconciler:
         try:
             await self._apply(snapshot, decision, now)
         except Conflict as error:
-            _log.info("%s/%s changed meanwhile, once more: %s", *owner, error)
+            about = _about(owner, reason=error.reason)
+            _log.info("%s/%s changed meanwhile, once more: %s", *owner, error, extra=about)
             self._wake_in(_key(owner), AGAIN_S)
             return
         if decision.wake_at is not None:
@@ -130,6 +132,8 @@ class Reconciler:
     def _tell(self, snapshot: Snapshot, decision: Decision, now: datetime) -> None:
         metadata = snapshot.observation.deployment.metadata
         subject = Subject(metadata.namespace, metadata.name, metadata.uid)
+        before, after = snapshot.observation.deployment.status, decision.status
+        revision = after.candidate or before.candidate or after.stable
         for note in decision.notes:
             notice = Notice(
                 subject=subject,
@@ -140,7 +144,8 @@ class Reconciler:
                 identity=note.identity,
             )
             self._rooms.events.record(notice, at=now)
-            _log.info("%s/%s %s: %s", *snapshot.owner, note.reason, note.message)
+            about = _about(snapshot.owner, revision=revision, reason=note.reason)
+            _log.info("%s/%s %s: %s", *snapshot.owner, note.reason, note.message, extra=about)
 
     def _let_go(self, owner: Owner) -> None:
         """Take a deleted deployment's listener away, once its clients had time to leave."""
@@ -163,6 +168,12 @@ class Reconciler:
 
 def _key(owner: Owner) -> Key:
     return Key(KeyKind.MODEL_DEPLOYMENT, *owner)
+
+
+def _about(
+    owner: Owner, *, revision: str | None = None, reason: str | None = None
+) -> dict[str, Any]:
+    return logs.about(namespace=owner[0], name=owner[1], revision=revision, reason=reason)
 
 
 def _is_raised(snapshot: Snapshot, decision: Decision) -> bool:

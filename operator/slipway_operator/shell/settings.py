@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from slipway_operator.adapters import logs
 from slipway_operator.render.workload import ServerImage
 
 PREFIX: Final = "SLIPWAY_OPERATOR_"
@@ -21,6 +22,7 @@ class Settings:
     namespace: str
     server: ServerImage
     log_level: str
+    log_format: str = "json"
 
 
 def read(environment: Mapping[str, str]) -> Settings:
@@ -28,12 +30,17 @@ def read(environment: Mapping[str, str]) -> Settings:
     level = environment.get(f"{PREFIX}LOG_LEVEL", "info").lower()
     if level not in LEVELS:
         raise SettingsError(f"{PREFIX}LOG_LEVEL must be one of {', '.join(LEVELS)}, not {level!r}")
+    form = environment.get(f"{PREFIX}LOG_FORMAT", "json").lower()
+    if form not in logs.FORMATS:
+        known = ", ".join(logs.FORMATS)
+        raise SettingsError(f"{PREFIX}LOG_FORMAT must be one of {known}, not {form!r}")
     image = _required(environment, "SERVER_IMAGE", "the image of the built-in model server")
     policy = environment.get(f"{PREFIX}SERVER_IMAGE_PULL_POLICY", "") or "IfNotPresent"
     return Settings(
         namespace=_required(environment, "NAMESPACE", "the namespace of this pod"),
         server=ServerImage(image, policy),
         log_level=level,
+        log_format=form,
     )
 
 

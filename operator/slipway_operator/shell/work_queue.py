@@ -6,8 +6,8 @@ of the event loop (`loop.time()`), which no change of the wall clock disturbs.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Hashable
-from typing import Final, Generic, TypeVar
+from collections.abc import Awaitable, Callable, Hashable, Mapping
+from typing import Any, Final, Generic, TypeVar
 
 from slipway_operator.shell.schedule import Schedule
 
@@ -27,11 +27,16 @@ class WorkQueue(Generic[K]):
         handle: Callable[[K], Awaitable[None]],
         *,
         backoff_s: Callable[[int], float],
+        about: Callable[[K], Mapping[str, Any]] = lambda _: {},
         worker_count: int = WORKER_COUNT,
         urgent_worker_count: int = URGENT_WORKER_COUNT,
     ) -> None:
-        """`handle` may raise: then its key runs again after `backoff_s(failures in a row)`."""
+        """`handle` may raise: then its key runs again after `backoff_s(failures in a row)`.
+
+        `about` gives what a log line about a key carries beside its sentence.
+        """
         self._handle = handle
+        self._about = about
         self._schedule: Schedule[K] = Schedule(backoff_s)
         self._worker_count = worker_count
         self._urgent_worker_count = urgent_worker_count
@@ -124,7 +129,10 @@ class WorkQueue(Generic[K]):
             await self._handle(key)
         except Exception:  # whatever is wrong with one key, the others must go on
             pause_s = self._schedule.fail(key, loop.time())
-            logger.warning("%s failed, next try in %.1f s", key, pause_s, exc_info=True)
+            extra = self._about(key)
+            logger.warning(
+                "%s failed, next try in %.1f s", key, pause_s, exc_info=True, extra=extra
+            )
         else:
             self._schedule.finish(key)
         self._ended_s = loop.time()

@@ -147,7 +147,7 @@ def test_the_operator_is_reachable_where_routers_look_for_it(
     }
 
     assert service["spec"]["selector"].items() <= template["metadata"]["labels"].items()
-    assert [port["port"] for port in service["spec"]["ports"]] == [names.PORT_XDS]
+    assert {port["name"]: port["port"] for port in service["spec"]["ports"]} == ports
     assert ports == {"xds": names.PORT_XDS, "http": names.PORT_OPERATOR_HTTP}
 
 
@@ -176,4 +176,5 @@ def test_the_operator_is_told_which_server_image_to_run(pods: dict[str, Object])
         "SLIPWAY_OPERATOR_SERVER_IMAGE": "slipway/server:0.1.0",
         "SLIPWAY_OPERATOR_SERVER_IMAGE_PULL_POLICY": "IfNotPresent",
         "SLIPWAY_OPERATOR_LOG_LEVEL": "info",
+        "SLIPWAY_OPERATOR_LOG_FORMAT": "json",
     }

@@ -17,6 +17,7 @@ CHANGES: dict[str, Any] = {
     "imageRegistry": "registry.example.com",
     "imagePullSecrets": [{"name": "credentials"}],
     "logLevel": "debug",
+    "logFormat": "text",
     "operator.image.repository": "elsewhere/operator",
     "operator.image.tag": "other",
     "operator.image.digest": f"sha256:{'a' * 64}",

@@ -70,6 +70,18 @@ def test_a_gate_shows_one_verdict_of_all() -> None:
     }
 
 
+def test_both_revisions_are_told_apart_by_their_role() -> None:
+    world = World.rolling()
+    show = Show(world)
+
+    show.step()
+
+    assert show.lines("slipway_revision_info") == {
+        f'{LABELS},revision="{world.status.stable}",role="stable"': 1.0,
+        f'{LABELS},revision="{world.status.candidate}",role="candidate"': 1.0,
+    }
+
+
 def test_an_aborted_rollout_is_counted_once_with_its_cause() -> None:
     show = Show(World.rolling())
     show.world.say("abort", of=show.world.target)

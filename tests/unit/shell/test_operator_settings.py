@@ -17,7 +17,7 @@ def test_what_the_chart_writes_is_enough() -> None:
 
     assert "slipway-system" == read.namespace
     assert ServerImage("example.com/server:1", "IfNotPresent") == read.server
-    assert "info" == read.log_level
+    assert ("info", "json") == (read.log_level, read.log_format)
 
 
 def test_every_setting_can_be_given() -> None:
@@ -26,11 +26,12 @@ def test_every_setting_can_be_given() -> None:
         | {
             "SLIPWAY_OPERATOR_SERVER_IMAGE_PULL_POLICY": "Always",
             "SLIPWAY_OPERATOR_LOG_LEVEL": "DEBUG",
+            "SLIPWAY_OPERATOR_LOG_FORMAT": "Text",
         }
     )
 
     assert "Always" == read.server.pull_policy
-    assert "debug" == read.log_level
+    assert ("debug", "text") == (read.log_level, read.log_format)
 
 
 @pytest.mark.parametrize("name", ["NAMESPACE", "SERVER_IMAGE"])
