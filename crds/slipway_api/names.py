@@ -25,7 +25,7 @@ COMPONENT_ROUTER: Final = "router"
 COMPONENT_OPERATOR: Final = "operator"
 COMPONENT_MODEL: Final = "model"
 
-# `promote@<revision>#<nonce>`, likewise pause, resume, abort; answered in status.command.
+# `promote@<revision>#<nonce>`, likewise the other verbs; answered in status.command.
 ANNOTATION_COMMAND: Final = "slipway.dev/command"
 # On a ControllerRevision: the digest that its first pod told, where the specification has none.
 ANNOTATION_DIGEST: Final = "slipway.dev/model-digest"

@@ -235,6 +235,17 @@ class Rollout(ContractModel):
     ] = False
 
 
+class Chosen(ContractModel):
+    """Which of several revisions of one specification a person wants; by restart or undo."""
+
+    identity: Annotated[
+        RevisionName, Field(description="The name that the specification alone gives a revision.")
+    ]
+    revision: Annotated[
+        RevisionName, Field(description="The revision that is wanted while it asks for that.")
+    ]
+
+
 class CommandResult(ContractModel):
     """Answer to the last command annotation."""
 
@@ -297,6 +308,9 @@ class ModelDeploymentStatus(ContractModel):
         tuple[Rollout, ...],
         Field(max_length=HISTORY_COUNT_MAX, description="The last rollouts, newest first."),
     ] = ()
+    chosen: Annotated[
+        Chosen | None, Field(description="What a restart or an undo chose; absent: nothing.")
+    ] = None
     command: Annotated[CommandResult | None, Field(description="Answer to the last command.")] = (
         None
     )

@@ -1,14 +1,13 @@
-"""Aims: what the user wants now. Commands are obeyed, a new specification starts a rollout, a
-changed mind ends one, and what cannot be begun is said.
+"""Aims: what the user wants now. A new specification starts a rollout, a changed mind ends one, and
+what cannot be begun is said. Commands have been obeyed before: see `orders`.
 """
 
 from dataclasses import replace
 from datetime import datetime
 
-from slipway_api import names, status
+from slipway_api import names
 from slipway_api.conditions import Reason
-from slipway_operator.engine import commands, course, plan
-from slipway_operator.engine.commands import Verb
+from slipway_operator.engine import course, plan
 from slipway_operator.engine.course import Course, Stall
 from slipway_operator.engine.facts import Observation
 
@@ -28,8 +27,7 @@ def obstacle(seen: Observation, target: str) -> Stall | None:
             f"no router port is free for {where}: all of {names.LISTENER_PORT_FIRST} to"
             f" {names.LISTENER_PORT_LAST} are taken; delete ModelDeployments that are not needed",
         )
-    is_kept = any(record.revision == target for record in seen.records)
-    if seen.pool is None and not is_kept:
+    if seen.pool is None and seen.record(target) is None:
         return Stall(
             Reason.UNKNOWN_POOL,
             f"there is no ComputePool {spec.compute.pool!r}: create it, or name another one in"
@@ -38,60 +36,13 @@ def obstacle(seen: Observation, target: str) -> Stall | None:
     return None
 
 
-def obey(now_course: Course, seen: Observation, now: datetime) -> Course:
-    """Answer the command annotation, once."""
-    value = seen.deployment.metadata.annotations.get(names.ANNOTATION_COMMAND)
-    if value is None:
-        return now_course
-    value = value[: commands.VALUE_LENGTH_MAX]
-    if now_course.command is not None and now_course.command.value == value:
-        return now_course
-    command = commands.parse(value)
-    refusal = command if isinstance(command, str) else _refusal(now_course, command)
-    answer = status.CommandResult(
-        value=value,
-        result="Refused" if refusal else "Accepted",
-        message=status.clip(refusal or "", status.NOTE_LENGTH_MAX),
-        at=now,
-    )
-    answered = replace(now_course, command=answer)
-    if refusal or isinstance(command, str):
-        return course.tell(
-            answered, Reason.COMMAND_REFUSED, f"{value}: {refusal}", key=value, type_="Warning"
-        )
-    return _carry_out(answered, command, now)
-
-
-def _refusal(now_course: Course, command: commands.Command) -> str | None:
-    if now_course.rollout is None or now_course.candidate is None:
-        return f"nothing is being rolled out, so there is nothing to {command.verb}"
-    if command.revision != now_course.candidate:
-        return f"the candidate is {now_course.candidate}, not {command.revision}"
-    if now_course.is_aborting:
-        return f"{command.revision} is being taken back already"
-    return None
-
-
-def _carry_out(now_course: Course, command: commands.Command, now: datetime) -> Course:
-    assert now_course.rollout is not None
-    told = course.tell(
-        now_course, "CommandAccepted", f"{command.verb} {command.revision}", key=str(now)
-    )
-    match command.verb:
-        case Verb.PROMOTE:
-            return course.with_rollout(told, promote_asked=True, paused=False)
-        case Verb.PAUSE:
-            return course.with_rollout(told, paused=True)
-        case Verb.RESUME:
-            answered = now_course.rollout.step_index
-            return course.with_rollout(told, paused=False, pause_step=answered)
-        case Verb.ABORT:
-            return course.abort(told, Reason.ABORTED_BY_USER, "a person asked for it", now=now)
-
-
 def aim(now_course: Course, seen: Observation, now: datetime) -> Course:
-    """Let the course follow the specification."""
-    target = plan.revision_name(seen.deployment.metadata.name, seen.deployment.spec)
+    """Let the course follow the specification, and what was chosen among its revisions."""
+    name, spec = seen.deployment.metadata.name, seen.deployment.spec
+    chosen = now_course.chosen
+    if chosen is not None and chosen.identity != plan.revision_name(name, spec):
+        now_course = replace(now_course, chosen=None)
+    target = plan.wanted_revision(name, spec, now_course.chosen)
     if now_course.stable is None:
         return _aim_first(now_course, seen, target)
     if now_course.candidate is not None:
@@ -109,15 +60,24 @@ def aim(now_course: Course, seen: Observation, now: datetime) -> Course:
                 Reason.ROLLED_BACK,
                 f"{target} was taken back ({rejection.reason}): {rejection.message}. Stable"
                 f" {now_course.stable} serves. {target} is not tried again by itself:"
-                " change the specification",
+                f" change the specification, or command retry@{target}",
             ),
         )
     stall = obstacle(seen, target)
     if stall is not None:
         return replace(now_course, stall=stall)
     generation = seen.deployment.metadata.generation
-    rollout = f"{target}-g{generation}"[-63:]
+    rollout = _rollout_id(now_course, target, generation, now=now)
     return course.begin(now_course, target, rollout=rollout, generation=generation, now=now)
+
+
+def _rollout_id(now_course: Course, target: str, generation: int, *, now: datetime) -> str:
+    """Name the rollout; one that is tried again gets another name, so that it shares nothing."""
+    is_again = any(
+        entry.revision == target and entry.generation == generation for entry in now_course.history
+    )
+    again = f"-{int(now.timestamp()):x}" if is_again else ""
+    return f"{target}-g{generation}{again}"[-63:]
 
 
 def _aim_first(now_course: Course, seen: Observation, target: str) -> Course:

@@ -8,7 +8,15 @@ from typing import Final, Literal
 
 from slipway_api import status
 from slipway_api.conditions import Outcome, Reason
-from slipway_api.status import Abort, CommandResult, Draining, Rejected, Rollout, RolloutState
+from slipway_api.status import (
+    Abort,
+    Chosen,
+    CommandResult,
+    Draining,
+    Rejected,
+    Rollout,
+    RolloutState,
+)
 from slipway_operator.engine.actions import Note
 
 
@@ -36,6 +44,7 @@ class Course:
     drain: tuple[Draining, ...]
     rejected: tuple[Rejected, ...]
     history: tuple[Rollout, ...]
+    chosen: Chosen | None
     command: CommandResult | None
     phi: float | None
     waiting: status.Waiting | None = None
@@ -62,6 +71,7 @@ def of_status(seen: status.ModelDeploymentStatus) -> Course:
         drain=seen.drain,
         rejected=seen.rejected,
         history=seen.history,
+        chosen=seen.chosen,
         command=seen.command,
         phi=seen.phi,
     )
@@ -104,6 +114,12 @@ def begin(
     started = replace(course, candidate=candidate, asked=0, rollout=state, drain=drain)
     message = f"candidate {candidate} is to replace stable {course.stable}"
     return tell(started, "RolloutStarted", message, key="")
+
+
+def forgive(course: Course, revision: str) -> Course:
+    """Let a revision that was taken back be tried again."""
+    others = tuple(entry for entry in course.rejected if entry.revision != revision)
+    return replace(course, rejected=others)
 
 
 def abort(course: Course, reason: Reason, message: str, *, now: datetime) -> Course:

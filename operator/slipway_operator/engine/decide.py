@@ -1,7 +1,8 @@
 """The one entry point: from what was seen to everything that follows. Total and deterministic.
 
-Reading order: `aims` (what is wanted), `rollout` (how far the candidate may go), `standing` (what
-it is called), `upkeep` (which pods that takes), and here what it asks of routers and status.
+Reading order: `orders` (commands), `aims` (what is wanted), `rollout` (how far the candidate may
+go), `standing` (what it is called), `upkeep` (which pods that takes), and here what it asks of
+routers and status.
 """
 
 from dataclasses import replace
@@ -15,6 +16,7 @@ from slipway_operator.engine import (
     actions,
     aims,
     course,
+    orders,
     plan,
     podevents,
     rollout,
@@ -34,7 +36,7 @@ LOOK_AGAIN_S: Final = 5.0  # while pods start: deadlines of images and starts ha
 def decide(seen: Observation, now: datetime) -> Decision:
     """Decide. `now` is aware, UTC."""
     before = course.of_status(seen.deployment.status)
-    obeyed = aims.obey(before, seen, now)
+    obeyed = orders.obey(before, seen, now)
     aimed = aims.aim(obeyed, seen, now)
     first = _serve_first(aimed, seen, now)
     ahead = rollout.advance(first, seen, now)
@@ -211,6 +213,7 @@ def _status(
         drain=now_course.drain,
         rejected=now_course.rejected,
         history=now_course.history,
+        chosen=now_course.chosen,
         command=now_course.command,
         phi=now_course.phi,
         conditions=standing.conditions(stand, seen, now),

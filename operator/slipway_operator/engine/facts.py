@@ -82,6 +82,10 @@ class Observation:
         """Look up the pods of a revision."""
         return next((w for w in self.workloads if w.revision == revision), None)
 
+    def record(self, revision: str | None) -> Record | None:
+        """Look up what is kept of a revision."""
+        return next((record for record in self.records if record.revision == revision), None)
+
     def endpoint_count(self, revision: str | None) -> int:
         """Count the pods of a revision that answer."""
         workload = self.workload(revision)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from slipway_api.base import duration_s
 from slipway_api.model_deployment import Canary, ModelDeploymentSpec, Strategy
+from slipway_api.status import Chosen
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +93,7 @@ def weight_for(pods: int, replicas: int) -> int:
 
 
 def revision_name(name: str, spec: ModelDeploymentSpec) -> str:
-    """Name the revision that a specification asks for.
+    """Name the revision that a specification asks for by itself: its identity.
 
     The hash covers what the user wrote that changes pods, and nothing else: a change of replicas,
     strategy, analysis or traffic makes no new revision, nor does a change of pool, chart or
@@ -103,5 +104,23 @@ def revision_name(name: str, spec: ModelDeploymentSpec) -> str:
         "runtime": spec.runtime.model_dump(mode="json", exclude_none=True),
         "compute": spec.compute.model_dump(mode="json", exclude_none=True, exclude={"replicas"}),
     }
-    text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+    return _hashed(name, json.dumps(identity, sort_keys=True, separators=(",", ":")))
+
+
+def restarted_name(name: str, identity: str, nonce: str) -> str:
+    """Name the revision that a restart makes; the same command always gives the same one.
+
+    >>> restarted_name("churn", "churn-0a1b2c3d4e", "1")
+    'churn-c64df1dc9c'
+    """
+    return _hashed(name, f"{identity}#{nonce}")
+
+
+def wanted_revision(name: str, spec: ModelDeploymentSpec, chosen: Chosen | None) -> str:
+    """Name the revision that is wanted: what the specification asks for, unless one was chosen."""
+    identity = revision_name(name, spec)
+    return chosen.revision if chosen is not None and chosen.identity == identity else identity
+
+
+def _hashed(name: str, text: str) -> str:
     return f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"

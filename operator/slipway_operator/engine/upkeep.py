@@ -21,11 +21,13 @@ def revisions(now_course: Course, seen: Observation, now: datetime) -> tuple[Act
     spec = seen.deployment.spec
     active = [name for name in (now_course.stable, now_course.candidate) if name is not None]
     known = {record.revision: record for record in seen.records}
-    target = plan.revision_name(seen.deployment.metadata.name, spec)
+    name = seen.deployment.metadata.name
+    target = plan.wanted_revision(name, spec, now_course.chosen)
     if target in active and target not in known and seen.pool is not None:
         number = 1 + max((record.number for record in seen.records), default=0)
-        known[target] = Record(target, number, target, spec.model.digest)
-        wanted.append(actions.RecordRevision(target, number, target))
+        identity = plan.revision_name(name, spec)
+        known[target] = Record(target, number, identity, spec.model.digest)
+        wanted.append(actions.RecordRevision(target, number, identity))
     for revision in active:
         record, workload = known.get(revision), seen.workload(revision)
         if record is None:

@@ -15,7 +15,7 @@ from slipway_operator.adapters import kube_resources as kinds
 from slipway_operator.adapters.kube import KubeClient
 from slipway_operator.adapters.kube_resources import Resource
 from slipway_operator.adapters.model_probe import ModelProbe
-from slipway_operator.engine import plan
+from slipway_operator.engine import orders
 from slipway_operator.engine.facts import Observation, Routing, Workload
 from slipway_operator.engine.verdicts import GuardView
 from slipway_operator.shell import readings
@@ -27,6 +27,7 @@ Object = dict[str, Any]
 Owner = tuple[str, str]
 
 NODES_FRESH_S: Final = 1.0
+REVISION_KINDS: Final = (kinds.SERVICES, kinds.DEPLOYMENTS, kinds.CONTROLLER_REVISIONS)
 
 
 class LeftoverError(Exception):
@@ -71,10 +72,9 @@ class Observer:
             return None
         md = ModelDeployment.model_validate(found)
         children = await self._children(md)
-        target = plan.revision_name(name, md.spec)
         pool, conflicts, nodes = await asyncio.gather(
             self._pool(md.spec.compute.pool),
-            self._conflicts(md, children, target),
+            self._conflicts(md, children),
             self._ready_nodes(children[kinds.PODS]),
         )
         port, published = self._address(owner, children[kinds.ENDPOINT_SLICES])
@@ -131,16 +131,14 @@ class Observer:
         return found
 
     async def _conflicts(
-        self, md: ModelDeployment, children: dict[Resource, list[Object]], target: str
+        self, md: ModelDeployment, children: dict[Resource, list[Object]]
     ) -> tuple[str, ...]:
         """Find objects of names that we want and that are not ours."""
-        name = md.metadata.name
+        name, targets = md.metadata.name, sorted(orders.names_at_stake(md))
         wanted = (
             (kinds.SERVICES, name),
             (kinds.ENDPOINT_SLICES, name),
-            (kinds.SERVICES, target),
-            (kinds.DEPLOYMENTS, target),
-            (kinds.CONTROLLER_REVISIONS, target),
+            *((kind, target) for target in targets for kind in REVISION_KINDS),
         )
         missing = [
             (kind, wish)

@@ -4,6 +4,7 @@ They are written from the design and from what is seen outside, not from how the
 """
 
 import json
+import re
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -192,13 +193,15 @@ def rejected_revisions_stay_rejected(
     seen: Observation, before: ModelDeploymentStatus, after: ModelDeploymentStatus
 ) -> None:
     rejected = {entry.revision for entry in after.rejected}
+    retried = set()
+    if after.command != before.command and after.command and after.command.result == "Accepted":
+        retried = set(re.findall("^retry@([^#]+)#", after.command.value))
     if len(after.rejected) < 10:
-        assert {entry.revision for entry in before.rejected} <= rejected
+        assert {entry.revision for entry in before.rejected} - rejected <= retried
     if _is_same_rollout(before, after) or after.candidate is None:
         return
     if after.stable is not None or before.candidate != after.candidate:
-        metadata, spec = seen.deployment.metadata, seen.deployment.spec
-        assert after.candidate == plan.revision_name(metadata.name, spec)
+        assert after.candidate == _wanted(seen, after)
     assert after.candidate not in rejected
 
 
@@ -212,7 +215,7 @@ def clients_are_never_sent_to_nobody(seen: Observation, decision: Decision) -> N
 def actions_can_be_carried_out(seen: Observation, decision: Decision) -> None:
     after = decision.status
     known = {record.revision for record in seen.records}
-    wanted = plan.revision_name(seen.deployment.metadata.name, seen.deployment.spec)
+    wanted = _wanted(seen, after)
     kept = {after.stable, after.candidate, *(entry.revision for entry in after.drain)}
     for action in decision.actions:
         match action:
@@ -282,6 +285,11 @@ def _steps(seen: Observation) -> list[_Step]:
 def _next_weight(seen: Observation, rollout: RolloutState) -> int:
     weights = [step.weight for step in _steps(seen)]
     return next((weight for weight in weights if weight > rollout.passed_weight), 100)
+
+
+def _wanted(seen: Observation, after: ModelDeploymentStatus) -> str:
+    metadata, spec = seen.deployment.metadata, seen.deployment.spec
+    return plan.wanted_revision(metadata.name, spec, after.chosen)
 
 
 def _all_passed(seen: Observation) -> bool:

@@ -162,7 +162,7 @@ def test_the_same_command_with_another_nonce_is_a_new_one() -> None:
     ("command", "answer"),
     [
         ("promote", "write VERB@REVISION#NONCE"),
-        (f"undo@{NEW}#1", "there is no command 'undo'"),
+        (f"revert@{NEW}#1", "there is no command 'revert'"),
         (f"promote@{NEW}", "write VERB@REVISION#NONCE"),
         (f"promote@{OLD}#1", f"the candidate is {NEW}, not {OLD}"),
         ("promote@" + "x" * 400 + "#1", "write VERB@REVISION#NONCE"),
@@ -207,4 +207,4 @@ def test_a_command_after_the_rollout_is_refused() -> None:
 
 
 def test_a_command_names_verb_and_revision() -> None:
-    assert Command(Verb.ABORT, "churn-0a") == parse("abort@churn-0a#3f")
+    assert Command(Verb.ABORT, "churn-0a", "3f") == parse("abort@churn-0a#3f")

@@ -124,7 +124,18 @@ class RolloutMachine(RuleBasedStateMachine):
         changes = {"insufficient": insufficient, "replicas": replicas}
         self.world.ask(steps=plan, strategy=strategy, **changes)
 
-    @rule(verb=st.sampled_from(["promote", "pause", "pause", "resume", "abort", "undo"]))
+    @rule(data=st.data(), verb=st.sampled_from(["retry", "restart", "undo"]))
+    def command_again(self, data: st.DataObject, verb: str) -> None:
+        """Ask for something that was there before, mostly for what there is to ask for."""
+        world = self.world
+        status = world.status
+        known = [status.stable, world.target, *(r.revision for r in status.rejected)]
+        known += [*world.records, "churn-0000000000"]
+        self.nonce += 1
+        of = data.draw(st.sampled_from([name for name in known if name is not None]))
+        world.say(verb, of=of, nonce=str(self.nonce))
+
+    @rule(verb=st.sampled_from(["promote", "pause", "pause", "resume", "abort", "revert"]))
     def command(self, verb: str) -> None:
         self.nonce += 1
         self.world.say(verb, nonce=str(self.nonce))

@@ -136,7 +136,7 @@ STORIES: Final[dict[Reason, Story]] = {
     Reason.PAUSED: _command("pause"),
     Reason.ABORTING: _command("abort"),
     Reason.ABORTED_BY_USER: _command("abort"),
-    Reason.COMMAND_REFUSED: _command("undo"),
+    Reason.COMMAND_REFUSED: _command("revert"),
     Reason.ERRORS: _verdict(VerdictState.FAIL, Reason.ERRORS),
     Reason.REFUSALS: _verdict(VerdictState.FAIL, Reason.REFUSALS),
     Reason.LATENCY: _verdict(VerdictState.FAIL, Reason.LATENCY),

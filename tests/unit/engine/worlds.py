@@ -58,6 +58,7 @@ class World:
         self.pool: ComputePool | None = ComputePool()
         self.conflicts: tuple[str, ...] = ()
         self.records: dict[str, int] = {}
+        self.identities: dict[str, str] = {}
         self.digests: dict[str, str | None] = {}
         self.told_digest = builders.DIGEST  # by ready pods; empty: a server that does not tell
         self.revisions: dict[str, Pods] = {}
@@ -92,7 +93,7 @@ class World:
 
     @property
     def target(self) -> str:
-        return plan.revision_name(builders.NAME, self.spec)
+        return plan.wanted_revision(builders.NAME, self.spec, self.status.chosen)
 
     @property
     def strategy(self) -> str:
@@ -116,7 +117,12 @@ class World:
             ),
             pool=self.pool,
             records=tuple(
-                builders.record(name, number, digest=self.digests.get(name, builders.DIGEST))
+                builders.record(
+                    name,
+                    number,
+                    identity=self.identities.get(name),
+                    digest=self.digests.get(name, builders.DIGEST),
+                )
                 for name, number in sorted(self.records.items(), key=lambda item: item[1])
             ),
             workloads=tuple(self.workload(name) for name in sorted(self.revisions)),
@@ -171,6 +177,7 @@ class World:
         """Copy the world, to see what would become of it."""
         other = copy.copy(self)
         other.records, other.digests = dict(self.records), dict(self.digests)
+        other.identities = dict(self.identities)
         other.routers = {name: replace(router) for name, router in self.routers.items()}
         other.revisions = {
             name: replace(mine, pods=dict(mine.pods)) for name, mine in self.revisions.items()
@@ -270,8 +277,9 @@ class World:
 
     def _act(self, action: actions.Action) -> None:
         match action:
-            case actions.RecordRevision(revision, number, _):
+            case actions.RecordRevision(revision, number, identity):
                 self.records[revision] = number
+                self.identities[revision] = identity
                 self.digests[revision] = self.spec.model.digest
             case actions.RecordDigest(revision, digest):
                 self.digests[revision] = digest
