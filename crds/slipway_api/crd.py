@@ -45,6 +45,23 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class Scale:
+    """Where `kubectl scale` and autoscalers read and write how many pods there are."""
+
+    spec_replicas: str
+    status_replicas: str
+    selector: str
+
+    def to_wire(self) -> dict[str, str]:
+        """Write the subresource as the definition wants it."""
+        return {
+            "specReplicasPath": self.spec_replicas,
+            "statusReplicasPath": self.status_replicas,
+            "labelSelectorPath": self.selector,
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Kind:
     """How one model is served by the Kubernetes API."""
 
@@ -54,6 +71,7 @@ class Kind:
     short_name: str
     is_namespaced: bool
     columns: tuple[Column, ...]
+    scale: Scale | None = None
 
 
 _AGE: Final = Column("Age", "date", ".metadata.creationTimestamp", "Time since creation.")
@@ -77,6 +95,7 @@ KINDS: Final = (
             _AGE,
             Column("Message", "string", f"{_READY}.message", "Why it is not ready.", priority=1),
         ),
+        scale=Scale(".spec.compute.replicas", ".status.replicas.stable", ".status.selector"),
     ),
     Kind(
         model=ComputePool,
@@ -94,7 +113,11 @@ KINDS: Final = (
 
 def definition(kind: Kind) -> dict[str, Any]:
     """Make the CustomResourceDefinition of one kind."""
-    has_status = "status" in kind.model.model_fields
+    subresources: dict[str, Any] = {}
+    if "status" in kind.model.model_fields:
+        subresources["status"] = {}
+    if kind.scale is not None:
+        subresources["scale"] = kind.scale.to_wire()
     version: dict[str, Any] = {
         "name": VERSION,
         "served": True,
@@ -117,7 +140,7 @@ def definition(kind: Kind) -> dict[str, Any]:
                 "shortNames": [kind.short_name],
                 "categories": ["slipway"],
             },
-            "versions": [version | ({"subresources": {"status": {}}} if has_status else {})],
+            "versions": [version | ({"subresources": subresources} if subresources else {})],
         },
     }
 

@@ -286,6 +286,10 @@ class ModelDeploymentStatus(ContractModel):
     waiting: Annotated[Waiting | None, Field(description="What is waited for, until when.")] = None
     address: Annotated[Address | None, Field(description="Where clients find the model.")] = None
     replicas: Annotated[Replicas, Field(description="Pods per side.")] = Replicas()
+    selector: Annotated[
+        str | None,
+        Field(max_length=128, description="Label selector of all pods, for autoscalers."),
+    ] = None
     verdicts: Annotated[
         tuple[VerdictStatus, ...],
         Field(max_length=VERDICT_COUNT_MAX, description="What the gates say now."),

@@ -208,6 +208,7 @@ def _status(
         waiting=now_course.waiting,
         address=_address(seen),
         replicas=_pods(now_course, seen),
+        selector=f"{names.LABEL_DEPLOYMENT}={metadata.name}",
         verdicts=_verdicts(now_course, seen),
         rollout=memory,
         drain=now_course.drain,

@@ -49,9 +49,10 @@ async def try_create(kube: KubeClient, resource: Resource, body: Object) -> Obje
     return created
 
 
-def kubectl(server: ApiServer, *arguments: str) -> str:
+def kubectl(server: ApiServer, *arguments: str, text: str | None = None) -> str:
     done = subprocess.run(
         [server.kubectl, f"--kubeconfig={server.kubeconfig}", *arguments],
+        input=text,
         capture_output=True,
         text=True,
         check=True,
@@ -125,21 +126,25 @@ async def test_an_unknown_field_is_refused(kube: KubeClient) -> None:
         await try_create(kube, MODEL_DEPLOYMENTS, changed(MINIMAL, "spec.compute.replicaz", 2))
 
 
+def test_kubectl_apply_exchanges_the_strategy_that_nobody_named(api_server: ApiServer) -> None:
+    """A default written into the object would stay beside what is applied later."""
+    named = changed(MINIMAL, "metadata.name", "exchanged")
+
+    for strategy in (None, {"rolling": {}}, {"direct": {}}, None):
+        body = named if strategy is None else changed(named, "spec.strategy", strategy)
+        kubectl(api_server, "apply", "--filename=-", text=json.dumps(body))
+    found = json.loads(kubectl(api_server, "get", "md", "exchanged", "--output=json"))
+    kubectl(api_server, "delete", "md", "exchanged")
+
+    assert "strategy" not in found["spec"]
+
+
 async def test_defaults_are_filled_at_every_level(kube: KubeClient) -> None:
     created = await try_create(kube, MODEL_DEPLOYMENTS, MINIMAL)
 
     assert created["spec"] == MINIMAL["spec"] | {
         "runtime": {"name": "onnx"},
         "compute": {"pool": "cpu", "replicas": 1, "resources": {}},
-        "strategy": {
-            "canary": {
-                "steps": [
-                    {"weight": 5, "hold": "2m", "pause": False},
-                    {"weight": 25, "hold": "5m", "pause": False},
-                    {"weight": 50, "hold": "5m", "pause": False},
-                ]
-            }
-        },
         "analysis": {"insufficient": {"after": "30m", "then": "hold"}},
         "traffic": {"timeout": "60s", "retry": "any"},
     }
