@@ -56,6 +56,9 @@ HEADER_DIGEST: Final = "x-slipway-digest"  # model metadata over REST: digest of
 HEADER_REQUEST_ID: Final = "x-request-id"
 CONFIG_PATH: Final = "/.slipway/config"  # answered by the router itself: body is the hash
 
+# The Lease in the operator's namespace: of several operators, its holder acts.
+LEASE: Final = "slipway-operator"
+
 # Routers: the runtime layer (RTDS resource) in which the operator switches access logs.
 RUNTIME_LAYER: Final = "slipway"
 

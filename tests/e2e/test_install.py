@@ -60,7 +60,7 @@ def test_one_command_brings_operator_and_routers_up_under_the_restricted_standar
     labels = scene.read("namespace", SYSTEM_NAMESPACE)["metadata"]["labels"]
 
     assert labels[ENFORCE] == "restricted"
-    assert [len(pods_of(scene, name)) for name in ("operator", "router")] == [1, 2]
+    assert [len(pods_of(scene, name)) for name in ("operator", "router")] == [2, 2]
 
 
 def test_routers_are_on_different_nodes(scene: Scene) -> None:

@@ -18,7 +18,18 @@ import orjson
 
 from slipway_api.names import MANAGER, STATUS_MANAGER
 from slipway_operator.adapters.kube_errors import Gone, NotFound, error_of
-from slipway_operator.adapters.kube_http import JSON, Answer, Object, Request, Transport, parsed
+from slipway_operator.adapters.kube_http import (
+    JSON,
+    REQUEST_TIMEOUT_S,
+    WRITE_TIMEOUT_S,
+    Answer,
+    Fence,
+    Object,
+    Request,
+    Transport,
+    parsed,
+    unfenced,
+)
 from slipway_operator.adapters.kube_resources import Resource
 from slipway_operator.adapters.kube_trace import Told
 from slipway_operator.adapters.kubeconfig import ClusterAccess
@@ -60,9 +71,20 @@ class KubeClient:
     Every method raises `ApiError` or one of its classes. `async with` closes the connections.
     """
 
-    def __init__(self, access: ClusterAccess, *, told: Told | None = None) -> None:
-        """`told` is told of every request: its verb and the status code of the answer, or 0."""
-        self._transport = Transport(access, told=told)
+    def __init__(
+        self,
+        access: ClusterAccess,
+        *,
+        fence: Fence = unfenced,
+        timeout_s: float = REQUEST_TIMEOUT_S,
+        told: Told | None = None,
+    ) -> None:
+        """`fence` is asked before each write leaves, and raises if it must not.
+
+        `told` is told of every request: its verb and the status code of the answer, or 0.
+        """
+        self._transport = Transport(access, fence=fence, told=told)
+        self._timeout_s = timeout_s
 
     async def __aenter__(self) -> Self:
         return self
@@ -247,6 +269,7 @@ class KubeClient:
             query=query or {},
             data=None if body is None else orjson.dumps(body),
             content_type=content_type,
+            timeout_s=self._timeout_s if method == "GET" else min(self._timeout_s, WRITE_TIMEOUT_S),
         )
         return parsed((await self._transport.answer(request)).body, request.what)
 

@@ -51,6 +51,14 @@ class Unreachable(ApiError):
     """No usable answer now: no connection, timeout, 5xx, 429, or credentials not accepted (401)."""
 
 
+class WindowClosed(Unreachable):
+    """We do not hold the Lease, or not surely any more: nothing was sent."""
+
+    def __init__(self, holder: str) -> None:
+        message = f"{holder} may not write: the window of its Lease is over, nothing was sent"
+        super().__init__(0, reason="WindowClosed", message=message)
+
+
 def error_of(
     status: int, *, body: Mapping[str, Any], what: str, retry_after_s: float | None = None
 ) -> ApiError:

@@ -3,23 +3,26 @@
 Knows no kinds and no verbs of the Kubernetes API; `kube` does. Retries nothing.
 """
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import aiohttp
 import orjson
+from aiohttp.abc import AbstractStreamWriter
 
 from slipway_operator.adapters.kube_errors import Unreachable, error_of
 from slipway_operator.adapters.kube_trace import Told, tracing
 from slipway_operator.adapters.kubeconfig import ClusterAccess, KubeconfigError
 
 Object = dict[str, Any]
+Fence = Callable[[], None]  # raises `WindowClosed` if nothing may be written now
 
 JSON: Final = "application/json"
 CONNECT_TIMEOUT_S: Final = 2.0
 REQUEST_TIMEOUT_S: Final = 10.0
+WRITE_TIMEOUT_S: Final = 5.0  # a write that was sent at a window's end is over with the Lease
 CONNECTION_COUNT_MAX: Final = 64
 LINE_BYTES_MAX: Final = 8 * 1024 * 1024  # etcd takes 1.5 MiB; a watch event wraps one object
 
@@ -45,6 +48,10 @@ class Request:
         """Name the request for people; paths hold no secrets."""
         return f"{self.method} {self.path}"
 
+    @property
+    def is_write(self) -> bool:
+        return self.method != "GET"
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -58,9 +65,10 @@ class Answer:
 class Transport:
     """A connection pool to one API server; belongs to the event loop that first uses it."""
 
-    def __init__(self, access: ClusterAccess, *, told: Told | None = None) -> None:
+    def __init__(self, access: ClusterAccess, *, fence: Fence, told: Told | None = None) -> None:
         """`told` is told of every request that was sent."""
         self._access = access
+        self._fence = fence
         self._traces = [] if told is None else [tracing(told)]
         self._session: aiohttp.ClientSession | None = None
 
@@ -92,8 +100,12 @@ class Transport:
 
     def _send(self, request: Request) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         headers = {"Accept": request.accept}
+        body: aiohttp.Payload | None = None
         if request.data is not None:
-            headers["Content-Type"] = request.content_type
+            body = _FencedBody(request.data, self._fence, content_type=request.content_type)
+        if request.is_write:
+            assert body is not None, f"{request.what} has no body to be fenced"
+            self._fence()
         try:
             token = self._access.bearer_token()
         except KubeconfigError as error:
@@ -104,7 +116,7 @@ class Transport:
             request.method,
             self._access.server + request.path,
             params=request.query,
-            data=request.data,
+            data=body,
             headers=headers,
             timeout=aiohttp.ClientTimeout(
                 total=request.timeout_s,
@@ -125,6 +137,27 @@ class Transport:
                 trace_configs=self._traces,
             )
         return self._session
+
+
+class _FencedBody(aiohttp.BytesPayload):
+    """A body that asks the fence when its connection is there, as the last thing before it leaves.
+
+    Headers wait for the body, so a refusal sends nothing.
+    """
+
+    def __init__(self, value: bytes, fence: Fence, *, content_type: str) -> None:
+        super().__init__(value, content_type=content_type)
+        self._fence = fence
+
+    async def write_with_length(
+        self, writer: AbstractStreamWriter, content_length: int | None
+    ) -> None:
+        self._fence()
+        await super().write_with_length(writer, content_length)
+
+
+def unfenced() -> None:
+    """Let every write pass: for clients that write nothing, or the Lease itself."""
 
 
 def parsed(body: bytes, what: str) -> Object:

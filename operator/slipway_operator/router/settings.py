@@ -77,7 +77,7 @@ def _address(text: str) -> tuple[str, int]:
     if not separator or not host or not port.isdecimal():
         raise SettingsError(
             f"{PREFIX}XDS_ADDRESS is {text!r}, expected host:port of the operator, for example "
-            f"slipway-operator.slipway-system.svc:{names.PORT_XDS}"
+            f"slipway-xds.slipway-system.svc:{names.PORT_XDS}"
         )
     return host, int(port)
 

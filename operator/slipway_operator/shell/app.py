@@ -5,8 +5,8 @@ import contextlib
 import logging
 import random
 import signal
-import socket
 import time
+import uuid
 from collections.abc import Coroutine
 from importlib import metadata
 from typing import Any, Final
@@ -24,15 +24,18 @@ from slipway_operator.adapters.http_server import HttpServer
 from slipway_operator.adapters.kopf_source import KopfSource
 from slipway_operator.adapters.kube import KubeClient
 from slipway_operator.adapters.kube_errors import ApiError
+from slipway_operator.adapters.lease import REQUEST_TIMEOUT_S, LeaseStore
 from slipway_operator.adapters.metrics import Metrics
 from slipway_operator.adapters.model_probe import ModelProbe
 from slipway_operator.adapters.router_probe import RouterProbe
 from slipway_operator.adapters.xds import XdsServer
+from slipway_operator.engine import lease
 from slipway_operator.shell import gauges, readings
 from slipway_operator.shell.act import Actor
 from slipway_operator.shell.guards import Guards
 from slipway_operator.shell.insight import Insight
 from slipway_operator.shell.keys import Keys
+from slipway_operator.shell.leadership import Leadership
 from slipway_operator.shell.observe import Observer, Owner
 from slipway_operator.shell.ports import PortBook
 from slipway_operator.shell.reconcile import Reconciler, Rooms
@@ -56,7 +59,10 @@ class Operator:
     def __init__(self, settings: Settings, access: kubeconfig.ClusterAccess) -> None:
         self._settings = settings
         self._metrics = Metrics(version=_version())
-        self._client = KubeClient(access, told=self._metrics.kube_answered)
+        self._leadership = _leadership(settings, access)
+        self._client = KubeClient(
+            access, fence=self._leadership.fence, told=self._metrics.kube_answered
+        )
         self._source = KopfSource(access, operator_namespace=settings.namespace)
         self._queue: WorkQueue[Key] = WorkQueue(
             self._handle,
@@ -73,13 +79,13 @@ class Operator:
             wake=self._verdict_changed,
         )
         self._als = AccessLogServer(self._guards.observe, _ignore)
-        self._xds = XdsServer(self._ads, self._als)
+        self._xds = XdsServer(self._ads, self._als, may_serve=self._leadership.may_serve)
         self._keys = Keys(self._client, namespace=settings.namespace)
         self._ports = PortBook()
-        self._events = EventRecorder(self._client, instance=socket.gethostname())
+        self._events = EventRecorder(self._client, instance=settings.pod)
         self._vitals = Vitals(lambda: self._queue.stuck_s)
         self._insight = Insight(
-            self._metrics, pod=socket.gethostname(), routers=lambda: self._table.routers
+            self._metrics, pod=settings.pod, routers=lambda: self._table.routers
         )
         gauges.show(
             self._metrics,
@@ -116,7 +122,7 @@ class Operator:
             loop.add_signal_handler(number, stopped.set)
         server = HttpServer(self._routes(), port=names.PORT_OPERATOR_HTTP)
         await server.start()
-        parts = (self._live(stopped), self._vitals.run())
+        parts = (self._lead(stopped), self._vitals.run())
         tasks = [loop.create_task(self._guarded(part)) for part in parts]
         try:
             await stopped.wait()
@@ -124,11 +130,13 @@ class Operator:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await self._source.stop()
             await self._xds.stop()
+            await self._leadership.give_back()
+            await self._source.stop()
             await self._probe.close()
             await self._models.close()
             await self._client.close()
+            await self._leadership.close()
             await server.stop()
 
     async def _guarded(self, part: Coroutine[Any, Any, None]) -> None:
@@ -137,6 +145,13 @@ class Operator:
         except Exception:  # noqa: BLE001 - told, and then the process ends
             _log.exception("the operator cannot go on, its pod is started again")
             raise SystemExit(1) from None
+
+    async def _lead(self, stopped: asyncio.Event) -> None:
+        """Act as long as the Lease is ours. A standby waits: its routers' port is closed."""
+        await self._leadership.win()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._leadership.keep())
+            await self._live(stopped)
 
     async def _live(self, stopped: asyncio.Event) -> None:
         """Start in order: certificates, routers' server (held), state, release, events."""
@@ -248,13 +263,17 @@ class Operator:
         """Everything that the HTTP port answers."""
         return (
             http_server.probe("/healthz", self._trouble),
-            http_server.probe("/readyz", lambda: None if self._is_ready else "not ready yet"),
+            http_server.probe("/readyz", self._readiness),
             self._metrics.route(),
             self._insight.route(),
         )
 
     def _trouble(self) -> str | None:
         return self._vitals.trouble(asyncio.get_running_loop().time())
+
+    def _readiness(self) -> str | None:
+        """Tell what is missing. A standby is ready too, once it knows of a holder."""
+        return None if self._is_ready or self._leadership.is_standby else "not ready yet"
 
     def _heard(self, key: Key) -> None:
         if key.kind is KeyKind.MODEL_DEPLOYMENT:
@@ -298,6 +317,12 @@ def _version() -> str:
         return metadata.version("slipway")
     except metadata.PackageNotFoundError:
         return "unreleased"
+
+
+def _leadership(settings: Settings, access: kubeconfig.ClusterAccess) -> Leadership:
+    client = KubeClient(access, timeout_s=REQUEST_TIMEOUT_S)
+    store = LeaseStore(client, namespace=settings.namespace, name=names.LEASE)
+    return Leadership(store, me=lease.identity(settings.pod, nonce=uuid.uuid4().hex[:8]))
 
 
 async def _until_reached(step: Any) -> Any:

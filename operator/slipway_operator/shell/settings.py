@@ -17,9 +17,10 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`namespace` is the operator's own: routers and certificates are there."""
+    """`namespace` is the operator's own: routers and certificates are there. `pod` is its name."""
 
     namespace: str
+    pod: str
     server: ServerImage
     log_level: str
     log_format: str = "json"
@@ -38,6 +39,7 @@ def read(environment: Mapping[str, str]) -> Settings:
     policy = environment.get(f"{PREFIX}SERVER_IMAGE_PULL_POLICY", "") or "IfNotPresent"
     return Settings(
         namespace=_required(environment, "NAMESPACE", "the namespace of this pod"),
+        pod=_required(environment, "POD", "the name of this pod"),
         server=ServerImage(image, policy),
         log_level=level,
         log_format=form,

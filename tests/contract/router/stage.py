@@ -95,6 +95,7 @@ class Stage:
         self.port = free_port()
         self.other_port = free_port()
         self.first_hash = ""
+        self.is_holder = True
         self._numbers = itertools.count(1)
 
     async def open(self, *, is_released: bool = True) -> None:
@@ -104,7 +105,7 @@ class Stage:
         self.ads.put(names.RUNTIME_LAYER, [envoy.runtime_resource([("ml", "churn")])])
         if is_released:
             self.ads.release()
-        self.xds = XdsServer(self.ads, self.als)
+        self.xds = XdsServer(self.ads, self.als, may_serve=lambda: self.is_holder)
         credentials = certificates.server_credentials(lambda: self.certificates)
         await self.xds.start(f"127.0.0.1:{self.xds_port}", credentials)
 

@@ -106,7 +106,7 @@ def test_a_router_reads_its_settings_from_what_the_chart_sets(
     mounts = {each["name"]: each["mountPath"] for each in container_of(pod)["volumeMounts"]}
     ports = {each["name"]: each["containerPort"] for each in container_of(pod)["ports"]}
     assert found.name == "router-0"
-    assert found.xds_host == "slipway-operator.slipway-system.svc.cluster.local"
+    assert found.xds_host == "slipway-xds.slipway-system.svc.cluster.local"
     assert found.xds_port == names.PORT_XDS
     assert str(found.certificates_dir) == mounts["certificates"]
     assert str(found.run_dir) == mounts["run"]
@@ -130,24 +130,30 @@ def test_a_router_is_replaced_only_after_its_successor_is_ready(objects: list[Ob
     assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
 
 
-def test_there_are_never_two_operators(objects: list[Object]) -> None:
+def test_an_operator_stands_by_on_another_node(objects: list[Object]) -> None:
     spec = find(objects, "Deployment", "slipway-operator")["spec"]
+    (spread,) = spec["template"]["spec"]["topologySpreadConstraints"]
 
-    assert (spec["replicas"], spec["strategy"]) == (1, {"type": "Recreate"})
+    assert spec["replicas"] == 2
+    assert spec["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+    assert spread["topologyKey"] == "kubernetes.io/hostname"
 
 
-def test_the_operator_is_reachable_where_routers_look_for_it(
+def test_routers_can_reach_each_operator_and_find_the_holder(
     objects: list[Object], pods: dict[str, Object]
 ) -> None:
-    service = find(objects, "Service", "slipway-operator")
+    service = find(objects, "Service", "slipway-xds")
+    watched = find(objects, "Service", "slipway-operator")
     template = find(objects, "Deployment", "slipway-operator")["spec"]["template"]
     ports = {
         each["name"]: each["containerPort"]
         for each in container_of(pods["Deployment/slipway-operator"])["ports"]
     }
 
+    assert service["spec"]["clusterIP"] == "None"
     assert service["spec"]["selector"].items() <= template["metadata"]["labels"].items()
-    assert {port["name"]: port["port"] for port in service["spec"]["ports"]} == ports
+    offered = (*service["spec"]["ports"], *watched["spec"]["ports"])
+    assert {port["name"]: port["port"] for port in offered} == ports
     assert ports == {"xds": names.PORT_XDS, "http": names.PORT_OPERATOR_HTTP}
 
 
@@ -173,6 +179,7 @@ def test_the_operator_is_told_which_server_image_to_run(pods: dict[str, Object])
 
     assert environment == {
         "SLIPWAY_OPERATOR_NAMESPACE": None,  # from the pod itself
+        "SLIPWAY_OPERATOR_POD": None,
         "SLIPWAY_OPERATOR_SERVER_IMAGE": "slipway/server:0.1.0",
         "SLIPWAY_OPERATOR_SERVER_IMAGE_PULL_POLICY": "IfNotPresent",
         "SLIPWAY_OPERATOR_LOG_LEVEL": "info",

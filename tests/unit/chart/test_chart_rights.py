@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from slipway_api import names
+
 Object = dict[str, Any]
 
 WRITING = {"create", "update", "patch", "delete", "deletecollection"}
@@ -27,6 +29,13 @@ def test_one_secret_is_read_by_name_and_none_is_listed(objects: list[Object]) ->
 
     named = {tuple(rule.get("resourceNames", [])): set(rule["verbs"]) for rule in secrets}
     assert named == {("slipway-certificates",): {"get", "update", "patch"}, (): {"create"}}
+
+
+def test_one_lease_is_held_by_name(objects: list[Object]) -> None:
+    leases = [rule for rule in rules_of(objects, "Role") if "leases" in rule["resources"]]
+
+    named = {tuple(rule.get("resourceNames", [])): set(rule["verbs"]) for rule in leases}
+    assert named == {(names.LEASE,): {"get", "update"}, (): {"create"}}
 
 
 def test_nobody_may_hand_out_rights_or_act_as_somebody_else(objects: list[Object]) -> None:

@@ -22,6 +22,7 @@ CHANGES: dict[str, Any] = {
     "operator.image.tag": "other",
     "operator.image.digest": f"sha256:{'a' * 64}",
     "operator.image.pullPolicy": "Never",
+    "operator.replicas": 3,
     "operator.resources": {"requests": {"cpu": "7", "memory": "7Gi"}},
     "router.image.repository": "elsewhere/router",
     "router.image.tag": "other",

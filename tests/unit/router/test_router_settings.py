@@ -11,7 +11,7 @@ from slipway_operator.render import envoy_listener
 from slipway_operator.router import bootstrap, settings
 
 ENVIRONMENT = {
-    "SLIPWAY_ROUTER_XDS_ADDRESS": "slipway-operator.slipway-system.svc:18000",
+    "SLIPWAY_ROUTER_XDS_ADDRESS": "slipway-xds.slipway-system.svc:18000",
     "SLIPWAY_ROUTER_NAME": "router-0",
     "SLIPWAY_ROUTER_ENVOY": __file__,  # any file will do
 }
@@ -20,7 +20,7 @@ ENVIRONMENT = {
 def test_defaults_are_those_of_a_pod() -> None:
     read = settings.read(ENVIRONMENT)
 
-    assert (read.xds_host, read.xds_port) == ("slipway-operator.slipway-system.svc", 18000)
+    assert (read.xds_host, read.xds_port) == ("slipway-xds.slipway-system.svc", 18000)
     assert Path("/run/slipway") == read.run_dir
     assert read.health_port == names.PORT_ROUTER_HEALTH
     assert (read.drain_quiet_s, read.drain_max_s) == (5.0, 120.0)

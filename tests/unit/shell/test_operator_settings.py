@@ -7,6 +7,7 @@ from slipway_operator.shell import settings
 
 COMPLETE = {
     "SLIPWAY_OPERATOR_NAMESPACE": "slipway-system",
+    "SLIPWAY_OPERATOR_POD": "slipway-operator-7d9f-x2x",
     "SLIPWAY_OPERATOR_SERVER_IMAGE": "example.com/server:1",
     "PATH": "/usr/bin",
 }
@@ -34,7 +35,7 @@ def test_every_setting_can_be_given() -> None:
     assert ("debug", "text") == (read.log_level, read.log_format)
 
 
-@pytest.mark.parametrize("name", ["NAMESPACE", "SERVER_IMAGE"])
+@pytest.mark.parametrize("name", ["NAMESPACE", "POD", "SERVER_IMAGE"])
 @pytest.mark.parametrize("is_empty", [True, False])
 def test_a_missing_variable_is_named_with_what_it_should_hold(name: str, is_empty: bool) -> None:
     variable = f"SLIPWAY_OPERATOR_{name}"
