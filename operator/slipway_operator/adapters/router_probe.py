@@ -31,6 +31,11 @@ class RouterProbe:
         answers = set(await asyncio.gather(*asked))
         return answers.pop() if len(answers) == 1 else None
 
+    async def answers(self, address: str, port: int) -> bool:
+        """Tell whether one of two fresh connections is answered, whatever it shows."""
+        asked = (self._ask(address, port) for _ in range(CONNECTION_COUNT))
+        return any(answer is not None for answer in await asyncio.gather(*asked))
+
     async def close(self) -> None:
         """Close the session; nothing is kept open anyway."""
         if self._session is not None:

@@ -21,7 +21,7 @@ _NOT_SERVING: Final = b"\x08\x02"
 _REFUSAL: Final = "this operator does not hold the Lease (any more)"
 _OPTIONS: Final = (
     ("grpc.so_reuseport", 0),  # a second operator on this port is an error, not a coin toss
-    ("grpc.keepalive_time_ms", 5_000),  # a router that vanished is noticed within 7 s
+    ("grpc.keepalive_time_ms", 1_500),  # a router that vanished is noticed within 3.5 s
     ("grpc.keepalive_timeout_ms", 2_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 2_000),  # routers ping every 5 s

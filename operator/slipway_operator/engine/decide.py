@@ -165,7 +165,8 @@ def _publication(now_course: Course, seen: Observation, now: datetime) -> tuple[
         sorted(
             address
             for name, address in routing.routers
-            if name not in routing.unconfirmed or (address in routing.published and not is_late)
+            if name not in routing.lost
+            and (name not in routing.unconfirmed or (address in routing.published and not is_late))
         )
     )
     if not addresses or addresses == routing.published:

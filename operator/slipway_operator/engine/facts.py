@@ -48,6 +48,8 @@ class Routing:
     `applied` is None before the first push. `is_verified`: every ready router has accepted it and
     shows it on fresh connections. `unconfirmed` are the ready routers of which that is not known,
     `router_count` how many are ready. `published` are the addresses that clients are sent to.
+    `lost` are ready routers whose stream to the operator has ended and that answer nobody either:
+    Kubernetes takes most of a minute to see that of a node.
     """
 
     port: int | None
@@ -56,6 +58,7 @@ class Routing:
     unconfirmed: tuple[str, ...]
     routers: tuple[tuple[str, str], ...]  # (name, address) of every ready router pod, sorted
     published: tuple[str, ...]
+    lost: tuple[str, ...] = ()
 
     @property
     def router_count(self) -> int:

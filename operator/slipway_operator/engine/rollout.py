@@ -192,7 +192,7 @@ def is_late(now_course: Course, now: datetime) -> bool:
 def _late_routers(seen: Observation) -> tuple[str, ...]:
     """Name routers that still have clients, should not, and are not the last ones."""
     routing = seen.routing
-    if len(routing.unconfirmed) == routing.router_count:
+    if all(name in routing.unconfirmed or name in routing.lost for name, _ in routing.routers):
         return ()
     return tuple(
         name

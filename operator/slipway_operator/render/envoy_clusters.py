@@ -10,7 +10,12 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from envoy.config.cluster.v3 import circuit_breaker_pb2, cluster_pb2, outlier_detection_pb2
-from envoy.config.core.v3 import address_pb2, config_source_pb2, protocol_pb2
+from envoy.config.core.v3 import (
+    address_pb2,
+    config_source_pb2,
+    protocol_pb2,
+    socket_option_pb2,
+)
 from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
 from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2
 from envoy.type.v3 import percent_pb2
@@ -22,6 +27,12 @@ from slipway_operator.render.envoy_names import PROTOCOLS, ClusterName, Protocol
 from slipway_operator.render.envoy_wire import Resource, duration, pack, resource
 
 CONNECT_TIMEOUT_S: Final = 0.25
+# A pod whose node is cut off says nothing at all. Connections that nobody acknowledges for so long
+# are broken, and their requests go to another pod; a slow model's connections are acknowledged.
+SILENCE_S: Final = 5
+KEEPALIVE_S: Final = 2  # of silence until the first probe; one more each second
+_IPPROTO_TCP: Final = 6
+_TCP_USER_TIMEOUT: Final = 18  # linux/tcp.h, milliseconds
 # Servers close idle connections too; who closes second loses the request that is just on its way.
 # uvicorn's default is 5 s, the shortest in common use: the router has to be first.
 IDLE_TIMEOUT_S: Final = {"http": 4.0, "grpc": 300.0}
@@ -100,6 +111,8 @@ def _pods(identity: ClusterName) -> cluster_pb2.Cluster:
         lb_policy=cluster_pb2.Cluster.LEAST_REQUEST,
         circuit_breakers=_breakers(),
         outlier_detection=_outliers(),
+        upstream_connection_options=_keepalive(),
+        upstream_bind_config=_user_timeout(),
         typed_extension_protocol_options={_HTTP_OPTIONS: _protocol_options(identity.protocol)},
     )
 
@@ -117,6 +130,8 @@ def _service(identity: ClusterName, backend: Backend) -> cluster_pb2.Cluster:
         ),
         connect_timeout=duration(CONNECT_TIMEOUT_S),
         circuit_breakers=_breakers(),
+        upstream_connection_options=_keepalive(),
+        upstream_bind_config=_user_timeout(),
         typed_extension_protocol_options={_HTTP_OPTIONS: _protocol_options(identity.protocol)},
     )
 
@@ -207,6 +222,32 @@ def _breakers() -> circuit_breaker_pb2.CircuitBreakers:
                     budget_percent=percent_pb2.Percent(value=100),
                     min_retry_concurrency=wrappers_pb2.UInt32Value(value=RETRIES_CONCURRENT_MIN),
                 ),
+            )
+        ]
+    )
+
+
+def _keepalive() -> cluster_pb2.UpstreamConnectionOptions:
+    """Probe connections on which only an answer is waited for: they have nothing to acknowledge."""
+    count = wrappers_pb2.UInt32Value
+    return cluster_pb2.UpstreamConnectionOptions(
+        tcp_keepalive=address_pb2.TcpKeepalive(
+            keepalive_time=count(value=KEEPALIVE_S),
+            keepalive_interval=count(value=1),
+            keepalive_probes=count(value=SILENCE_S - KEEPALIVE_S),
+        )
+    )
+
+
+def _user_timeout() -> address_pb2.BindConfig:
+    """Break connections whose data nobody acknowledges; the kernel would try for minutes."""
+    return address_pb2.BindConfig(
+        socket_options=[
+            socket_option_pb2.SocketOption(
+                description="TCP_USER_TIMEOUT",
+                level=_IPPROTO_TCP,
+                name=_TCP_USER_TIMEOUT,
+                int_value=SILENCE_S * 1000,
             )
         ]
     )

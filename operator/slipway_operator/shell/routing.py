@@ -5,6 +5,7 @@ decides nothing: whoever needs to know is woken when the answer changes.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -20,8 +21,11 @@ from slipway_operator.render import envoy, envoy_names
 Owner = tuple[str, str]
 
 POLL_S: Final = 0.05  # while something is not verified
+ABSENT_EVERY_S: Final = 0.5  # how often a router without a stream is asked whether it lives
 RECHECK_S: Final = 1.0  # while access logs run: a probe is logged, so silence is no lack of traffic
 PROBES_MAX: Final = 64  # at once
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -43,6 +47,7 @@ class RoutingTable:
         self._ads, self._probe, self._wake = ads, probe, wake
         self._entries: dict[Owner, _Entry] = {}
         self._routers: tuple[tuple[str, str], ...] = ()
+        self._lost: frozenset[str] = frozenset()
         self._changed = asyncio.Event()
         self._slots = asyncio.Semaphore(PROBES_MAX)
 
@@ -116,10 +121,49 @@ class RoutingTable:
             unconfirmed=unconfirmed,
             routers=self._routers,
             published=published,
+            lost=tuple(name for name, _ in self._routers if name in self._lost),
         )
 
     async def run(self) -> None:
         """Ask routers until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._confirm())
+            group.create_task(self._watch_absent())
+
+    async def _watch_absent(self) -> None:
+        """Ask routers whose stream has ended whether they live."""
+        while True:
+            connected = {router.node_id for router in self._ads.routers()}
+            absent = [(name, address) for name, address in self._routers if name not in connected]
+            answers = await asyncio.gather(*(self._lives(*router) for router in absent))
+            self._set_lost(
+                frozenset(
+                    name for (name, _), lives in zip(absent, answers, strict=True) if not lives
+                )
+            )
+            await asyncio.sleep(ABSENT_EVERY_S)
+
+    def _set_lost(self, lost: frozenset[str]) -> None:
+        if lost == self._lost:
+            return
+        for name in sorted(lost - self._lost):
+            _log.warning("router %s has no stream and answers nobody: it is lost", name)
+        for name in sorted(self._lost - lost):
+            _log.info("router %s is found again", name)
+        self._lost = lost
+        for owner in self._entries:
+            self._wake(owner)
+
+    async def _lives(self, name: str, address: str) -> bool:
+        """Ask at a listener that the router has, if one is known."""
+        ports = [e.traffic.port for e in self._entries.values() if name in e.confirmed]
+        ports += [e.traffic.port for e in self._entries.values()]  # the oldest, most likely there
+        if not ports:
+            return True
+        async with self._slots:
+            return await self._probe.answers(address, ports[0])
+
+    async def _confirm(self) -> None:
         while True:
             self._changed.clear()
             due = [owner for owner, entry in self._entries.items() if self._is_due(entry)]

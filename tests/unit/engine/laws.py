@@ -206,10 +206,12 @@ def rejected_revisions_stay_rejected(
 
 
 def clients_are_never_sent_to_nobody(seen: Observation, decision: Decision) -> None:
+    routing = seen.routing
     for action in decision.actions:
         if isinstance(action, actions.PublishAddress):
             assert action.addresses
-            assert set(action.addresses) <= {address for _, address in seen.routing.routers}
+            assert set(action.addresses) <= {address for _, address in routing.routers}
+            assert not set(action.addresses) & {a for n, a in routing.routers if n in routing.lost}
 
 
 def actions_can_be_carried_out(seen: Observation, decision: Decision) -> None:

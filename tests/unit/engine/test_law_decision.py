@@ -156,6 +156,7 @@ def _routing(odd: Odd, stable: Workload, candidate: Workload, *, weights: list[i
         applied=None if is_restarted else applied,
         unconfirmed=("router-a", "router-b") if is_restarted else unconfirmed,
         is_verified=not unconfirmed and not is_restarted,
+        lost=odd.one_of("routers", normal=(), others=[("router-a",), ("router-a", "router-b")]),
     )
 
 

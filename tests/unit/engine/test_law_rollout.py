@@ -160,10 +160,11 @@ class RolloutMachine(RuleBasedStateMachine):
                 if data.draw(st.booleans(), label="with its record"):
                     del world.records[name]
 
-    @rule(data=st.data(), is_ready=st.booleans(), is_stuck=st.booleans())
-    def change_router(self, data: st.DataObject, is_ready: bool, is_stuck: bool) -> None:
+    @rule(data=st.data(), state=st.sampled_from(["well", "stuck", "lost", "unready"]))
+    def change_router(self, data: st.DataObject, state: str) -> None:
         router = self.world.routers[data.draw(st.sampled_from(sorted(self.world.routers)))]
-        router.is_ready, router.is_stuck = is_ready, is_stuck
+        is_ready = router.is_ready = state != "unready"
+        router.is_stuck, router.is_lost = state == "stuck", state == "lost"
         router.does = router.does if is_ready else None
 
     @rule(states=st.sampled_from(VERDICTS), is_shedding=st.sampled_from([False, False, True]))
@@ -214,7 +215,7 @@ class RolloutMachine(RuleBasedStateMachine):
         world.verdicts, world.is_shedding = (builders.verdict("gate", VerdictState.PASS),), False
         world.pool, world.conflicts = ComputePool(), ()
         for router in world.routers.values():
-            router.is_ready, router.is_stuck = True, False
+            router.is_ready, router.is_stuck, router.is_lost = True, False, False
         if world.status.stable is not None and world.status.stable not in world.records:
             return  # what stable is made from is gone: only asking for it again makes it anew
         for index in range(HEALING_ROUNDS_MAX):

@@ -38,11 +38,15 @@ class Pods:
 
 @dataclass
 class Router:
-    """A router pod. `does` is what it was last seen to do; stuck ones learn nothing new."""
+    """A router pod. `does` is what it was last seen to do; stuck ones learn nothing new.
+
+    A lost one is ready, as far as Kubernetes knows, and answers nobody.
+    """
 
     address: str
     is_ready: bool = True
     is_stuck: bool = False
+    is_lost: bool = False
     does: object = None
 
 
@@ -159,6 +163,7 @@ class World:
             unconfirmed=unconfirmed,
             routers=tuple((name, router.address) for name, router in sorted(ready.items())),
             published=self.published,
+            lost=tuple(name for name, router in sorted(ready.items()) if router.is_lost),
         )
 
     def guard(self) -> GuardView | None:
@@ -254,7 +259,7 @@ class World:
         if self.applied is None:
             return
         for router in self.routers.values():
-            if not router.is_stuck:
+            if not router.is_stuck and not router.is_lost:
                 router.does = _routes(self.applied)
 
     # What the shell does.
