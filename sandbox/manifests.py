@@ -1,4 +1,4 @@
-"""Write what is made from the chart: its copies of the definitions, and the plain manifests.
+"""Write what is made for and from the chart: definitions, dashboard, and the plain manifests.
 
 `python -m sandbox.manifests --write` after a change of `crds/` or `charts/`; `--check` in tests.
 For people who apply files instead of installing a chart: `manifests/install.yaml` holds everything
@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import yaml
 
-from sandbox import places, programs, toolchain
+from sandbox import dashboards, places, programs, toolchain
 from sandbox.progress import silent
 from slipway_api import names
 
@@ -47,6 +47,7 @@ def files(checkout: Path) -> dict[Path, str]:
     objects = rendered(checkout / CHART)
     samples = checkout / "manifests" / "samples"
     expected = {checkout / CHART / "crds" / name: text for name, text in definitions.items()}
+    expected[checkout / CHART / "files" / dashboards.FILE] = dashboards.text()
     expected[checkout / "manifests" / "install.yaml"] = install(objects, definitions)
     expected[samples / "compute_pool.yaml"] = (
         GENERATED + POOL_ABOUT + dump(map(plain, of_kind(objects, names.COMPUTE_POOL_KIND)))

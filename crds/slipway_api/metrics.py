@@ -31,3 +31,17 @@ KUBE_REQUESTS: Final = "slipway_kube_requests_total"
 ROUTERS: Final = "slipway_routers"
 LEADER: Final = "slipway_leader"
 BUILD_INFO: Final = "slipway_build_info"
+
+# Model servers. Labels: namespace, deployment, revision, model, version, protocol, code.
+SERVER_REQUESTS: Final = "slipway_server_requests_total"
+SERVER_SECONDS: Final = "slipway_server_request_seconds"
+SERVER_WAITING: Final = "slipway_server_waiting_requests"
+SERVER_RUNNING: Final = "slipway_server_running_requests"
+
+# Routers: Envoy's names. Labels: slipway_namespace, slipway_deployment, slipway_revision,
+# slipway_protocol. Attempts are counted where they go, answers where clients get them: after
+# retries, on the revision that was chosen first.
+ROUTER_ATTEMPTS: Final = "envoy_cluster_upstream_rq_total"
+ROUTER_ANSWERS: Final = "envoy_cluster_upstream_rq_xx"
+ROUTER_LATENCY_MS: Final = "envoy_cluster_upstream_rq_time"
+ROUTER_RETRIES: Final = "envoy_cluster_upstream_rq_retry"

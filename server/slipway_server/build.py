@@ -6,6 +6,7 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
+from slipway_api import metrics as contract
 from slipway_server.attempts import AccessLog, Attempts
 from slipway_server.core.dataplane import Dataplane
 from slipway_server.core.registry import Model, Registry
@@ -82,12 +83,12 @@ def _metrics(settings: Settings, registry: CollectorRegistry, workers: Workers) 
     }
     metrics = Metrics(registry, labels)
     metrics.watch(
-        "slipway_server_waiting_requests",
+        contract.SERVER_WAITING,
         help_text="Inference requests that wait for a thread.",
         read=lambda: workers.waiting_count,
     )
     metrics.watch(
-        "slipway_server_running_requests",
+        contract.SERVER_RUNNING,
         help_text="Inferences that run, hanging ones included.",
         read=lambda: workers.running_count,
     )

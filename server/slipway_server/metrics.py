@@ -9,6 +9,8 @@ from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from slipway_api import metrics as contract
+
 LABELS: Final = ("namespace", "deployment", "revision", "model", "version", "protocol", "code")
 # From a decision tree (well below a millisecond) to a minute.
 BUCKETS_S: Final = (
@@ -24,13 +26,13 @@ class Metrics:
         self._labels = dict(labels)
         self._registry = registry
         self._requests = Counter(
-            "slipway_server_requests",
+            contract.SERVER_REQUESTS,
             "Inference requests answered, by protocol and code.",
             LABELS,
             registry=registry,
         )
         self._seconds = Histogram(
-            "slipway_server_request_seconds",
+            contract.SERVER_SECONDS,
             "Time from an inference request's first byte to its answer's last.",
             LABELS,
             buckets=BUCKETS_S,

@@ -18,3 +18,11 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- else }}:{{ .image.tag | default .root.Chart.AppVersion }}
 {{- end }}
 {{- end }}
+
+{{/* Labels of an object that a monitoring stack selects, from a dict of root and labels. */}}
+{{- define "slipway.monitoringLabels" -}}
+{{- include "slipway.labels" .root }}
+{{- with .labels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}

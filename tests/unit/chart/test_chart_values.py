@@ -37,6 +37,9 @@ CHANGES: dict[str, Any] = {
     "server.image.pullPolicy": "Never",
     "pools": {"big": {"nodeSelector": {"size": "big"}}},
     "crds.upgrade": False,
+    "monitoring.podMonitor": {"enabled": True},
+    "monitoring.rules": {"enabled": True},
+    "monitoring.dashboards": {"enabled": True},
 }
 
 
