@@ -22,6 +22,8 @@ from slipway_api.status import ModelDeploymentStatus
 from slipway_api.workload import Compute, Runtime
 
 STEP_COUNT_MAX: Final = 20
+HEADER_PATTERN: Final = r"^[a-z0-9]([-_a-z0-9]*[a-z0-9])?$"
+COOKIE_PATTERN: Final = r"^[-_.A-Za-z0-9]+$"
 # A share above 0 % and at most 100 %.
 ERROR_RATE_PATTERN: Final = r"^(100(\.0{1,3})?|[0-9]{1,2}(\.[0-9]{1,3})?)%$"
 
@@ -225,6 +227,45 @@ class Analysis(ContractModel):
         return len({metric.name for metric in self.metrics}) == len(self.metrics)
 
 
+class Sticky(ContractModel):
+    """What a client is known by: while a weight grows, whoever met the candidate stays with it."""
+
+    header: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=128,
+            pattern=HEADER_PATTERN,
+            description="Header (gRPC: metadata) that names a user, in lower case: x-user-id.",
+        ),
+    ] = None
+    cookie: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=128,
+            pattern=COOKIE_PATTERN,
+            description="Cookie that names a session. None is set by us.",
+        ),
+    ] = None
+
+    @rule(
+        "has(self.header) != has(self.cookie)",
+        message="give a header or a cookie, e.g. header: x-user-id",
+    )
+    def is_one(self) -> bool:
+        return (self.header is None) != (self.cookie is None)
+
+    @rule(
+        "!has(self.header) || !(self.header.startsWith('x-slipway-')"
+        " || self.header.startsWith('x-envoy-'))",
+        message="x-slipway-* and x-envoy-* are removed from requests: name a header of your own",
+        field="header",
+    )
+    def header_arrives(self) -> bool:
+        return not (self.header or "").startswith(("x-slipway-", "x-envoy-"))
+
+
 class TrafficPolicy(ContractModel):
     """How requests are treated on their way to the pods."""
 
@@ -238,6 +279,11 @@ class TrafficPolicy(ContractModel):
             " stable; unprocessed: only if the pod cannot have begun; none: never."
         ),
     ] = "any"
+
+    sticky: Annotated[
+        Sticky | None,
+        Field(description="Who stays with the revision that answered; absent: nobody."),
+    ] = None
 
     @rule(
         "!has(self.timeout) || (duration(self.timeout) > duration('0s')"

@@ -156,6 +156,10 @@ REFUSED: Final = (
     ),
     Refused("spec.analysis.insufficient", {"after": "200h"}, "after may be at most 168h"),
     Refused("spec.traffic.timeout", "0s", _TIMEOUT),
+    Refused("spec.traffic.sticky", {}, "give a header or a cookie"),
+    Refused("spec.traffic.sticky", {"header": "a", "cookie": "b"}, "give a header or a cookie"),
+    Refused("spec.traffic.sticky", {"header": "x-slipway-user"}, "are removed from requests"),
+    Refused("spec.traffic.sticky", {"header": "x-envoy-user"}, "are removed from requests"),
     Refused("spec.traffic.timeout", "61m", _TIMEOUT),
 )
 
@@ -169,6 +173,8 @@ TAKEN: Final = (
     changed(MINIMAL, "spec.strategy", _steps(*range(1, 21))),
     changed(MINIMAL, "spec.strategy", {"rolling": {}}),
     changed(MINIMAL, "spec.strategy", {"direct": {}}),
+    changed(MINIMAL, "spec.traffic.sticky", {"header": "x-user-id"}),
+    changed(MINIMAL, "spec.traffic.sticky", {"cookie": "SESSION_ID"}),
     changed(MINIMAL, "spec.analysis.metrics", [{"name": "error-rate", "max": "100%"}]),
 )
 

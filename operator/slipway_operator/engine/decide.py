@@ -12,6 +12,7 @@ from typing import Final
 from slipway_api import names, status
 from slipway_api.base import duration_s
 from slipway_api.conditions import Phase, Reason
+from slipway_api.model_deployment import Sticky
 from slipway_operator.engine import (
     actions,
     aims,
@@ -27,7 +28,7 @@ from slipway_operator.engine.actions import Action, Decision
 from slipway_operator.engine.course import Course, Stall
 from slipway_operator.engine.facts import Observation
 from slipway_operator.engine.podevents import FindingKind
-from slipway_operator.engine.traffic import Backend, Traffic
+from slipway_operator.engine.traffic import Backend, StickyKey, Traffic
 
 DRAIN_S: Final = 10.0  # without new requests before pods are told to end; they then drain again
 LOOK_AGAIN_S: Final = 5.0  # while pods start: deadlines of images and starts have no event
@@ -137,7 +138,17 @@ def _traffic(now_course: Course, seen: Observation) -> Traffic | None:
         retry=policy.retry,
         salt=memory.id if memory else "",
         is_logged=memory is not None,
+        sticky=_sticky(policy.sticky),
     )
+
+
+def _sticky(wanted: Sticky | None) -> StickyKey | None:
+    if wanted is None:
+        return None
+    if wanted.header is not None:
+        return StickyKey("header", wanted.header)
+    assert wanted.cookie is not None
+    return StickyKey("cookie", wanted.cookie)
 
 
 def _backend(seen: Observation, revision: str | None) -> Backend | None:

@@ -7,6 +7,14 @@ RetryPolicy = Literal["any", "unprocessed", "none"]
 
 
 @dataclass(frozen=True, slots=True)
+class StickyKey:
+    """What requests are told apart by: those of one value go the same way."""
+
+    kind: Literal["header", "cookie"]
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
 class Backend:
     """One revision as a destination.
 
@@ -28,8 +36,9 @@ class Traffic:
 
     `weight_percent` is the candidate's share, 0..100. `drain` are revisions that get no new
     requests but may still have some in flight: their clusters stay. `per_try_timeout_s` None means
-    no limit below `timeout_s`. `salt` (the rollout's id) makes sticky shares of two rollouts
-    independent. `is_logged` turns the access logs of this deployment on.
+    no limit below `timeout_s`. `salt` (the rollout's id) lets sticky shares of two rollouts begin
+    with other keys. `is_logged` turns the access logs of this deployment on. `sticky` None draws the
+    share of each request by chance.
     """
 
     namespace: str
@@ -44,6 +53,7 @@ class Traffic:
     retry: RetryPolicy
     salt: str
     is_logged: bool
+    sticky: StickyKey | None = None
 
     def __post_init__(self) -> None:
         assert 0 <= self.weight_percent <= 100, self.weight_percent

@@ -14,7 +14,7 @@ from envoy.type.matcher.v3 import string_pb2
 from google.protobuf import wrappers_pb2
 
 from slipway_api import names
-from slipway_operator.engine.traffic import Backend, RetryPolicy, Traffic
+from slipway_operator.engine.traffic import Backend, RetryPolicy, StickyKey, Traffic
 from slipway_operator.render import envoy_names
 from slipway_operator.render.envoy_clusters import cluster_name
 from slipway_operator.render.envoy_names import Protocol
@@ -78,6 +78,29 @@ def shares(traffic: Traffic) -> tuple[tuple[Backend, int], ...]:
         (traffic.candidate, candidate_weight),
         (traffic.stable, WEIGHT_TOTAL - candidate_weight),
     )
+
+
+def ring(traffic: Traffic) -> tuple[tuple[Backend, int], ...]:
+    """Lay the shares out one after the other, as Envoy looks a request's hash up in them.
+
+    The candidate's share begins at a place that only the rollout decides, and grows from there: a
+    key that it has, it keeps, and another rollout begins with other keys. It may go past the end
+    and on at the beginning, and so may stable's: a revision can be there twice.
+    """
+    divided = shares(traffic)
+    if traffic.sticky is None or len(divided) < 2:
+        return divided
+    (candidate, width), (stable, _) = divided
+    begin = int(digest(traffic.salt.encode()), 16) % WEIGHT_TOTAL
+    over = max(0, begin + width - WEIGHT_TOTAL)
+    before, after = begin - over, WEIGHT_TOTAL - begin - (width - over)
+    laid = (
+        (candidate, over),
+        (stable, before),
+        (candidate, width - over),
+        (stable, after),
+    )
+    return tuple((backend, weight) for backend, weight in laid if weight)
 
 
 def chain_name(traffic: Traffic, backend: Backend, protocol: Protocol) -> str:
@@ -149,15 +172,26 @@ def _action(traffic: Traffic, protocol: Protocol) -> route_components_pb2.RouteA
                 name=chain_name(traffic, backend, protocol),
                 weight=wrappers_pb2.UInt32Value(value=weight),
             )
-            for backend, weight in shares(traffic)
+            for backend, weight in ring(traffic)
         ],
-        use_hash_policy=wrappers_pb2.BoolValue(value=True),  # no policy yet: every choice is random
+        use_hash_policy=wrappers_pb2.BoolValue(value=True),  # without a key by chance
     )
     return route_components_pb2.RouteAction(
         weighted_clusters=weighted,
         timeout=duration(traffic.timeout_s),
         retry_policy=_retries(traffic),
+        hash_policy=_hash_policies(traffic.sticky),
     )
+
+
+def _hash_policies(sticky: StickyKey | None) -> list[route_components_pb2.RouteAction.HashPolicy]:
+    """Hash what tells clients apart; Envoy's hash is the same in every process."""
+    policy = route_components_pb2.RouteAction.HashPolicy
+    if sticky is None:
+        return []
+    if sticky.kind == "header":
+        return [policy(header=policy.Header(header_name=sticky.name))]
+    return [policy(cookie=policy.Cookie(name=sticky.name))]
 
 
 def _retries(traffic: Traffic) -> route_components_pb2.RetryPolicy | None:

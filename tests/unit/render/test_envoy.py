@@ -14,7 +14,7 @@ from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, json_forma
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipway_operator.engine.traffic import Backend, Traffic
+from slipway_operator.engine.traffic import Backend, StickyKey, Traffic
 from slipway_operator.render import envoy, envoy_names, envoy_routes
 from slipway_operator.render.envoy_wire import CLUSTER, ENDPOINTS, LISTENER, ROUTES, Resource
 
@@ -42,6 +42,7 @@ CASES = {
     "routes-stable-alone": replace(TRAFFIC, candidate=None, weight_percent=0),
     "routes-unprocessed": replace(TRAFFIC, retry="unprocessed", per_try_timeout_s=None),
     "routes-none": replace(TRAFFIC, retry="none"),
+    "routes-sticky": replace(TRAFFIC, sticky=StickyKey("header", "x-user-id")),
     "routes-nobody": replace(TRAFFIC, stable=None, candidate=None, weight_percent=0),
 }
 
@@ -242,3 +243,37 @@ def test_cluster_names_are_read_back(cluster: envoy_names.ClusterName) -> None:
 @pytest.mark.parametrize("name", ["", "xds", "a~b", "a~b~c~ftp"])
 def test_names_of_others_are_not_read(name: str) -> None:
     assert envoy_names.parse(name) is None
+
+
+@given(st.integers(0, 99), st.integers(0, 99), st.text(max_size=8))
+def test_a_sticky_share_that_grows_keeps_the_keys_it_has(
+    weight: int, growth: int, rollout: str
+) -> None:
+    grown = min(100, weight + growth)
+    sticky = replace(TRAFFIC, sticky=StickyKey("cookie", "session"), salt=rollout)
+
+    before = _places(replace(sticky, weight_percent=weight))
+    after = _places(replace(sticky, weight_percent=grown))
+
+    assert (100 * weight, 100 * grown) == (len(before), len(after))
+    assert before <= after
+
+
+def test_another_rollout_begins_with_other_keys() -> None:
+    sticky = replace(TRAFFIC, sticky=StickyKey("header", "x-user-id"))
+
+    first, second = (_places(replace(sticky, salt=f"churn-0a-g{number}")) for number in (2, 3))
+
+    assert not first & second
+
+
+def _places(traffic: Traffic) -> set[int]:
+    """List the places of the ring that the candidate has."""
+    found: set[int] = set()
+    begin = 0
+    for backend, weight in envoy_routes.ring(traffic):
+        if backend is traffic.candidate:
+            found |= set(range(begin, begin + weight))
+        begin += weight
+    assert begin == envoy_routes.WEIGHT_TOTAL
+    return found
