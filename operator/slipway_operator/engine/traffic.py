@@ -37,8 +37,8 @@ class Traffic:
     `weight_percent` is the candidate's share, 0..100. `drain` are revisions that get no new
     requests but may still have some in flight: their clusters stay. `per_try_timeout_s` None means
     no limit below `timeout_s`. `salt` (the rollout's id) lets sticky shares of two rollouts begin
-    with other keys. `is_logged` turns the access logs of this deployment on. `sticky` None draws the
-    share of each request by chance.
+    with other keys. `is_logged` turns the access logs of this deployment on. `sticky` None draws
+    the share of each request by chance.
     """
 
     namespace: str
