@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, get_args
 
-from sandbox import images, toolchain
+from sandbox import images, places, plugin_archive, toolchain
 from sandbox.cluster import Cluster
 from sandbox.progress import Log, silent, step
 
@@ -35,12 +35,13 @@ class Ground:
         return self.cluster.layout.addresses.gateway
 
     def environment(self) -> Mapping[str, str]:
-        """Have kubectl of the cluster's version and Helm 4 first."""
+        """Have kubectl of the cluster's version, our plugin and Helm 4 first."""
         helm = toolchain.helm_folder(log=silent)
-        folders = (self.cluster.programs, helm, Path(sys.prefix) / "bin", os.environ["PATH"])
+        plugin = places.places().plugin
+        own = (self.cluster.programs, plugin, helm, Path(sys.prefix) / "bin")
         return {
             **os.environ,
-            "PATH": os.pathsep.join(map(str, folders)),
+            "PATH": os.pathsep.join(map(str, (*own, os.environ["PATH"]))),
             "KUBECONFIG": str(self.kubeconfig),
         }
 
@@ -53,6 +54,7 @@ def raised(name: str, *, keep: bool, log: Log) -> Iterator[Ground]:
     """Raise a cluster of that name with this checkout's images; take it down unless `keep`."""
     toolchain.helm_folder(log=log)
     built = {image: images.ensure(image, log=log) for image in get_args(images.BuiltImage)}
+    plugin_archive.build(places.places().plugin)
     cluster = Cluster.create(name, log=log)
     cluster.up()
     try:

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Final
 
 from sandbox import cluster, commands
@@ -93,6 +94,8 @@ def _add_checks(add: Callable[..., argparse.ArgumentParser]) -> None:
     add(commands.lint, "lint", text="check style, types and the layers of packages")
     generate = add(commands.generate, "generate", text="write generated files")
     generate.add_argument("--check", action="store_true", help="fail if one is stale instead")
+    plugin = add(commands.plugin, "plugin", text="build kubectl-slipway, kubectl's plugin")
+    plugin.add_argument("folder", nargs="?", type=Path, help="default: build")
     add(commands.lock, "lock", text="write requirements/*.txt from pyproject.toml")
 
 

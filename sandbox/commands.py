@@ -9,13 +9,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from sandbox import cluster, images, packages, programs, toolchain, venvs
+from sandbox import cluster, images, packages, plugin_archive, programs, toolchain, venvs
 from sandbox import places as places_module
 from sandbox.cluster import Cluster
 from sandbox.errors import SandboxError
 from sandbox.progress import Progress, step
 
-MYPY_PACKAGES: Final = ("slipway_api", "slipway_operator", "slipway_server", "sandbox", "bench")
+MYPY_PACKAGES: Final = (
+    "slipway_api",
+    "slipway_operator",
+    "slipway_server",
+    "slipway_plugin",
+    "sandbox",
+    "bench",
+)
 # The quickest first, so that a broken checkout says so early.
 TESTS: Final = {
     "unit": ("tests/test_house.py", "tests/unit"),
@@ -82,7 +89,8 @@ def env(arguments: argparse.Namespace) -> int:
     found = Cluster.create(arguments.name)
     print(f"export KUBECONFIG={shlex.quote(str(found.kubeconfig))}")
     helm = toolchain.helm_folder(log=Progress())
-    folders = f"{found.programs}:{helm}:{Path(sys.executable).parent}"
+    plugin_folder = plugin_archive.build(places_module.places().plugin)
+    folders = f"{found.programs}:{helm}:{plugin_folder}:{Path(sys.executable).parent}"
     print(f'export PATH={shlex.quote(folders)}:"$PATH"')
     return 0
 
@@ -165,6 +173,13 @@ def generate(arguments: argparse.Namespace) -> int:
     mode = "--check" if arguments.check else "--write"
     # The manifests hold the definitions, so they come second.
     return _python("slipway_api", mode) or _python("sandbox.manifests", mode)
+
+
+def plugin(arguments: argparse.Namespace) -> int:
+    """Build kubectl's plugin into one file."""
+    folder = plugin_archive.build(arguments.folder or places_module.checkout() / "build")
+    print(f"{folder / plugin_archive.NAME} is built; with it on PATH `kubectl slipway` works")
+    return 0
 
 
 def lock(_arguments: argparse.Namespace) -> int:

@@ -21,7 +21,7 @@ from slipway_api import __main__ as definitions
 from slipway_api import conditions, crd
 
 TOP = Path(__file__).resolve().parents[1]
-PACKAGE_FOLDERS = ("crds", "operator", "server")
+PACKAGE_FOLDERS = ("crds", "operator", "server", "plugin")
 CODE_FOLDERS = (*PACKAGE_FOLDERS, "sandbox", "bench", "tests")
 
 FILE_LINES_MAX = 400

@@ -1,0 +1,71 @@
+"""What verbs ask a cluster for, in few calls: deployments with what belongs to them."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from slipway_plugin import contract, overview
+from slipway_plugin.exits import PluginError
+from slipway_plugin.kubectl import Failed, Kubectl
+from slipway_plugin.overview import Overview
+
+Object = dict[str, Any]
+
+
+def one(kubectl: Kubectl, name: str, *, has_events: bool = False) -> Overview:
+    """Read a deployment, its kept revisions and pods; what may not be read is said, not raised."""
+    return one_with_version(kubectl, name, has_events=has_events)[0]
+
+
+def one_with_version(
+    kubectl: Kubectl, name: str, *, has_events: bool = False
+) -> tuple[Overview, str]:
+    """Read a deployment as `one` does, and the resourceVersion that it was read at."""
+    events = (f"involvedObject.kind={contract.KIND},involvedObject.name={name}",)
+    calls: list[Sequence[str]] = [
+        ("get", contract.RESOURCE, name),
+        *_related(f"{contract.LABEL_DEPLOYMENT}={name}"),
+        *(("get", "events", f"--field-selector={selector}") for selector in events if has_events),
+    ]
+    found, *others = kubectl.read_all(*calls)
+    if isinstance(found, Failed):
+        raise PluginError(found.message)
+    items, missing = _items(others[:2])
+    told, unheard = _items(others[2:])
+    seen = overview.collect(found, items, events=told, missing=(*missing, *unheard))
+    return seen, found["metadata"]["resourceVersion"]
+
+
+def related(kubectl: Kubectl, found: Object) -> Overview:
+    """Read what belongs to a deployment that is known already."""
+    selector = f"{contract.LABEL_DEPLOYMENT}={found['metadata']['name']}"
+    items, missing = _items(kubectl.read_all(*_related(selector)))
+    return overview.collect(found, items, missing=missing)
+
+
+def many(kubectl: Kubectl, *, selector: str | None, is_everywhere: bool) -> list[Overview]:
+    """Read all deployments of a namespace or of all, with their kept revisions."""
+    where = ("--all-namespaces",) if is_everywhere else ()
+    chosen = (f"--selector={selector}",) if selector else ()
+    found, records = kubectl.read_all(
+        ("get", contract.RESOURCE, *where, *chosen),
+        ("get", contract.RECORDS, f"--selector={contract.LABEL_DEPLOYMENT}", *where),
+    )
+    if isinstance(found, Failed):
+        raise PluginError(found.message)
+    items, missing = _items([records])
+    return [overview.collect(each, items, missing=missing) for each in found["items"]]
+
+
+def _related(selector: str) -> list[Sequence[str]]:
+    return [("get", kind, f"--selector={selector}") for kind in (contract.RECORDS, "pods")]
+
+
+def _items(answers: Sequence[Object | Failed]) -> tuple[list[Object], list[str]]:
+    items: list[Object] = []
+    missing = []
+    for answer in answers:
+        if isinstance(answer, Failed):
+            missing.append(answer.message.splitlines()[-1])
+        else:
+            items += answer["items"]
+    return items, missing
