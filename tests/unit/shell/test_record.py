@@ -1,5 +1,6 @@
 """When status is written: at once if it says something new, numbers alone now and then."""
 
+import asyncio
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -16,6 +17,7 @@ from slipway_api.status import (
     Weight,
 )
 from slipway_operator.adapters.kube import KubeClient
+from slipway_operator.shell.pace import NUMBERS_MAX, RATE_MAX
 from slipway_operator.shell.record import NUMBERS_S, StatusWriter
 from tests import builders
 
@@ -149,3 +151,39 @@ async def test_a_deleted_deployment_is_forgotten() -> None:
     )
 
     assert waits_s is None
+
+
+async def test_words_beyond_the_pace_wait_for_their_turn() -> None:
+    now_s, written = [0.0], Written()
+    writer = StatusWriter(cast(KubeClient, written), clock=lambda: now_s[0])
+    lower = SERVING.model_copy(update={"weight": Weight(asked=0, verified=5)})
+    seen = builders.deployment(status=SERVING)
+    phases = [SERVING.model_copy(update={"phase": f"P{n}"}) for n in range(RATE_MAX + 2)]
+    for after in phases[:RATE_MAX]:
+        await writer.write(seen, after, resource_version="1")
+
+    now_s[0] = 0.99
+    async with asyncio.timeout(5), asyncio.TaskGroup() as group:
+        for after in (*phases[RATE_MAX:], lower):
+            group.create_task(writer.write(seen, after, resource_version="1"))
+        await asyncio.sleep(0)
+        early_count, now_s[0] = len(written.bodies), 1.0
+
+    weights = [body["status"]["weight"]["asked"] for body in written.bodies]
+    assert RATE_MAX == early_count
+    assert [0, 5, 5] == weights[RATE_MAX:]
+
+
+async def test_numbers_of_many_deployments_wait_for_room() -> None:
+    written = Written()
+    writer = StatusWriter(cast(KubeClient, written), clock=lambda: 100.0)
+    after = SERVING.model_copy(update={"phi": 2.0})
+    seen = builders.deployment(status=SERVING)
+    many = [
+        seen.model_copy(update={"metadata": seen.metadata.model_copy(update={"name": f"c{n}"})})
+        for n in range(RATE_MAX)
+    ]
+
+    waits_s = [await writer.write(one, after, resource_version="1") for one in many]
+
+    assert NUMBERS_MAX == waits_s.count(None) == len(written.bodies)
