@@ -83,6 +83,7 @@ def with_rollout(course: Course, **changes: object) -> Course:
     return replace(course, rollout=course.rollout.model_copy(update=changes))
 
 
+NOTE_ACCEPTED: Final = "CommandAccepted"
 NoteType = Literal["Normal", "Warning"]
 _ACTIONS: Final = {
     "RolloutStarted": "StartRollout",

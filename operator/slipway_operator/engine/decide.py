@@ -7,7 +7,7 @@ routers and status.
 
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Final, Literal
 
 from slipway_api import names, status
 from slipway_api.base import duration_s
@@ -295,18 +295,26 @@ def _verdicts(now_course: Course, seen: Observation) -> tuple[status.VerdictStat
 def _phase_note(
     now_course: Course, seen: Observation, stand: standing.Standing
 ) -> tuple[actions.Note, ...]:
-    """Tell phases that no step of a rollout tells: serving for the first time, failed, stalled."""
-    if seen.deployment.status.phase == stand.phase:
+    """Tell a new phase that no step of the rollout tells in words of its own.
+
+    The answer to a command is no such step: it says what was asked, not what came of it.
+    """
+    is_told = any(note.reason != course.NOTE_ACCEPTED for note in now_course.notes)
+    if seen.deployment.status.phase == stand.phase or is_told:
         return ()
-    generation = seen.deployment.metadata.generation
-    key = f"{generation}/{stand.phase}/{now_course.stable}"
-    match stand.phase:
-        case Phase.FAILED | Phase.STALLED:
-            return (actions.Note("Warning", stand.reason, "Decide", stand.message, key),)
-        case Phase.SERVING | Phase.PAUSED:
-            return (actions.Note("Normal", stand.phase, "Decide", stand.message, key),)
-        case _:
-            return ()
+    memory = now_course.rollout
+    key = "/".join(
+        str(part)
+        for part in (
+            *(seen.deployment.metadata.generation, stand.phase, now_course.stable),
+            *((memory.id, memory.step_index) if memory else ()),
+            now_course.command.value if now_course.command else "",
+        )
+    )
+    is_trouble = stand.phase in (Phase.FAILED, Phase.STALLED)
+    reason = stand.reason if is_trouble else stand.phase
+    type_: Literal["Normal", "Warning"] = "Warning" if is_trouble else "Normal"
+    return (actions.Note(type_, reason, "Decide", stand.message, key),)
 
 
 def _wake_at(now_course: Course, seen: Observation, now: datetime) -> datetime | None:

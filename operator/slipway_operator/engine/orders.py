@@ -36,7 +36,7 @@ def obey(now_course: Course, seen: Observation, now: datetime) -> Course:
             answered, Reason.COMMAND_REFUSED, f"{value}: {refusal}", key=value, type_="Warning"
         )
     told = course.tell(
-        answered, "CommandAccepted", f"{command.verb} {command.revision}", key=str(now)
+        answered, course.NOTE_ACCEPTED, f"{command.verb} {command.revision}", key=str(now)
     )
     return _carry_out(told, seen, command, now=now)
 
