@@ -32,11 +32,15 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class ConnectedRouter:
-    """A router with an open stream; `acked` are the configuration hashes it accepted, by owner."""
+    """A router with an open stream; `acked` are the configuration hashes it accepted, by owner.
+
+    `is_complete`: it has said of every listener that it has which routes it has for it.
+    """
 
     node_id: str
     address: str
     acked: Mapping[str, str]
+    is_complete: bool
 
 
 class _Session:
@@ -108,7 +112,9 @@ class AdsServer:
     def routers(self) -> tuple[ConnectedRouter, ...]:
         """List the routers whose streams are open and have said who they are."""
         return tuple(
-            ConnectedRouter(s.stream.node_id, s.address, s.stream.acked(ROUTES))
+            ConnectedRouter(
+                s.stream.node_id, s.address, s.stream.acked(ROUTES), s.stream.has_told_routes()
+            )
             for s in self._sessions
             if s.stream.node_id
         )

@@ -122,6 +122,12 @@ class DeltaStream:
         subscription = self._subscriptions.get(type_url)
         return dict(subscription.acked) if subscription is not None else {}
 
+    def has_told_routes(self) -> bool:
+        """Tell whether the router has asked for listeners, and for the routes of each it has."""
+        listeners = self._subscriptions.get(LISTENER)
+        told = self.acked(ROUTES)
+        return listeners is not None and all(owner_of(name) in told for name in listeners.acked)
+
     def is_settled(self, owner: str) -> bool:
         """Tell whether the router has accepted everything of the owner that it should have."""
         wanted = self._catalogue.of(owner)

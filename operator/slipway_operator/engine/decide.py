@@ -20,6 +20,7 @@ from slipway_operator.engine import (
     orders,
     plan,
     podevents,
+    resumption,
     rollout,
     standing,
     upkeep,
@@ -36,7 +37,7 @@ LOOK_AGAIN_S: Final = 5.0  # while pods start: deadlines of images and starts ha
 
 def decide(seen: Observation, now: datetime) -> Decision:
     """Decide. `now` is aware, UTC."""
-    before = course.of_status(seen.deployment.status)
+    before = resumption.resume(course.of_status(seen.deployment.status), seen)
     obeyed = orders.obey(before, seen, now)
     aimed = aims.aim(obeyed, seen, now)
     first = _serve_first(aimed, seen, now)
@@ -46,6 +47,11 @@ def decide(seen: Observation, now: datetime) -> Decision:
     drained = _end_drains(ahead, seen, now)
     seen_weight = _with_verified(drained, seen)
     return _decision(seen_weight, seen, now)
+
+
+def told(seen: Observation) -> Traffic | None:
+    """Work out what the status, as it stands, asks of the routers."""
+    return _traffic(course.of_status(seen.deployment.status), seen)
 
 
 def _serve_first(now_course: Course, seen: Observation, now: datetime) -> Course:

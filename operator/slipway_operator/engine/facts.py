@@ -50,6 +50,8 @@ class Routing:
     `router_count` how many are ready. `published` are the addresses that clients are sent to.
     `lost` are ready routers whose stream to the operator has ended and that answer nobody either:
     Kubernetes takes most of a minute to see that of a node.
+    `found_percent` counts before the first push only: the lowest candidate weight at which this
+    process found a router; None if it was none below what status asks for, or cannot be told.
     """
 
     port: int | None
@@ -59,6 +61,7 @@ class Routing:
     routers: tuple[tuple[str, str], ...]  # (name, address) of every ready router pod, sorted
     published: tuple[str, ...]
     lost: tuple[str, ...] = ()
+    found_percent: int | None = None
 
     @property
     def router_count(self) -> int:

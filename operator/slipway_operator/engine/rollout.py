@@ -220,6 +220,8 @@ def _grow(now_course: Course, look: Look) -> Course:
         wanted = target
     else:
         wanted = min(now_course.asked, target, carried)
+    if look.seen.routing.applied is None:  # routers are first told what they have already
+        wanted = min(wanted, now_course.asked)
     if wanted == now_course.asked and carried >= target:
         return now_course
     grown = _with_try_timeout(now_course, look) if wanted > now_course.asked else now_course
@@ -269,6 +271,9 @@ def _step(now_course: Course, look: Look) -> Course:
     if now_course.asked != target:
         if now_course.rollout.paused:
             return _wait_for_person(now_course)
+        if look.seen.routing.applied is None:
+            message = f"the operator takes over at {now_course.asked} %, {target} % is next"
+            return course.wait(now_course, Reason.WAITING_FOR_ROUTERS, message)
         return _wait_for_pods(now_course, look, target)
     if not look.is_shown(now_course.candidate, target):
         message = f"weight {target} % is asked of {look.seen.routing.router_count} routers"

@@ -11,6 +11,7 @@ from slipway_operator.render import envoy_clusters, envoy_listener, envoy_routes
 from slipway_operator.render.envoy_wire import Resource
 
 config_hash = envoy_routes.config_hash
+weight_of = envoy_routes.weight_of
 runtime_resource = envoy_listener.runtime
 
 

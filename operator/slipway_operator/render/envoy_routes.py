@@ -5,6 +5,7 @@ really does can be asked for, an ACK alone does not say that its workers have sw
 """
 
 import json
+from dataclasses import replace
 from typing import Final
 
 from envoy.config.core.v3 import base_pb2
@@ -60,6 +61,24 @@ def config_hash(traffic: Traffic) -> str:
     Endpoints are no part of it: pods come and go without a new configuration.
     """
     return digest(_configuration(traffic, "").SerializeToString(deterministic=True))
+
+
+def weight_of(shown: str, traffic: Traffic) -> int | None:
+    """Tell at which weight, up to that of `traffic`, a router with this hash serves the candidate.
+
+    None: the hash stands for none of them. Routes without any rollout give the candidate nothing.
+    """
+    alone = replace(traffic, weight_percent=0, per_try_timeout_s=None)
+    if shown in (config_hash(alone), config_hash(replace(alone, salt=""))):
+        return 0
+    for weight_percent in range(traffic.weight_percent, -1, -1):
+        for per_try_timeout_s in {traffic.per_try_timeout_s, None}:
+            variant = replace(
+                traffic, weight_percent=weight_percent, per_try_timeout_s=per_try_timeout_s
+            )
+            if shown == config_hash(variant):
+                return weight_percent
+    return None
 
 
 def shares(traffic: Traffic) -> tuple[tuple[Backend, int], ...]:

@@ -46,6 +46,7 @@ from slipway_operator.shell.vitals import Vitals
 from slipway_operator.shell.work_queue import WorkQueue
 
 RESYNC_S: Final = 60.0
+GATHER_S: Final = 5.0  # for ready routers to connect; a restart raises no weight that they tell of
 RETRY_S: Final = 2.0  # at start, until the API server answers
 BACKOFF_S_FIRST: Final = 0.2
 BACKOFF_S_MAX: Final = 5.0
@@ -180,6 +181,7 @@ class Operator:
         """
         await _until_reached(self._list)
         self._table.start()
+        await self._table.gather(timeout_s=GATHER_S)
         for owner in sorted(self._known):
             try:
                 with self._insight.timed():

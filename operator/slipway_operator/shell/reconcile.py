@@ -16,7 +16,7 @@ from slipway_operator.adapters.event_source import Key, KeyKind
 from slipway_operator.adapters.events import EventRecorder, Notice, Subject
 from slipway_operator.adapters.kube_errors import Conflict
 from slipway_operator.engine.actions import Decision
-from slipway_operator.engine.decide import decide
+from slipway_operator.engine.decide import decide, told
 from slipway_operator.shell.act import Actor
 from slipway_operator.shell.guards import Guards
 from slipway_operator.shell.insight import Insight
@@ -68,6 +68,7 @@ class Reconciler:
             self._let_go(owner)
             return
         self._gone_s.pop(owner, None)
+        snapshot = self._with_found(snapshot)
         self._snapshots[owner] = snapshot
         now = datetime.now(UTC)
         decision = decide(snapshot.observation, now)
@@ -80,6 +81,15 @@ class Reconciler:
             return
         if decision.wake_at is not None:
             self._wake_in(_key(owner), max(0.0, (decision.wake_at - now).total_seconds()))
+
+    def _with_found(self, snapshot: Snapshot) -> Snapshot:
+        """Add, before the first push, what routers were left with by another process."""
+        seen = snapshot.observation
+        traffic = told(seen) if seen.routing.applied is None else None
+        if traffic is None or traffic.weight_percent == 0:
+            return snapshot
+        routing = replace(seen.routing, found_percent=self._rooms.table.found_percent(traffic))
+        return replace(snapshot, observation=replace(seen, routing=routing))
 
     def lower(self, owner: Owner) -> None:
         """Push a lower weight at once, from the last look and what the guard says now.

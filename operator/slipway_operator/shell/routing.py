@@ -105,6 +105,26 @@ class RoutingTable:
         if entry is not None and entry.traffic.is_logged:
             self._push_log_switches()
 
+    async def gather(self, *, timeout_s: float) -> None:
+        """Wait until every ready router has connected and said what it has, or the time is over."""
+        deadline_s = time.monotonic() + timeout_s
+        while time.monotonic() < deadline_s:
+            told = {router.node_id for router in self._ads.routers() if router.is_complete}
+            if told.issuperset(name for name, _ in self._routers):
+                return
+            await asyncio.sleep(POLL_S)
+
+    def found_percent(self, traffic: Traffic) -> int | None:
+        """Tell the lowest candidate weight that another process left at a router.
+
+        `traffic` is what the status asks for; None if all of them have it, or something unknown.
+        """
+        owner = envoy_names.owner(traffic.namespace, traffic.name)
+        shown = {router.acked.get(owner, "") for router in self._ads.routers()} - {""}
+        weights = (envoy.weight_of(one, traffic) for one in shown)
+        found = min((weight for weight in weights if weight is not None), default=None)
+        return found if found is not None and found < traffic.weight_percent else None
+
     def start(self) -> None:
         """Push what is the same for all deployments."""
         self._push_log_switches()

@@ -25,6 +25,7 @@ def check(seen: Observation, decision: Decision, now: datetime) -> None:
     weights_are_shares_of_100(decision)
     abort_takes_everything_at_once(seen, before, after)
     abort_absorbs(before, after)
+    a_restart_raises_nothing(seen, before, after)
     weight_grows_only_along_the_plan(seen, before, after)
     steps_are_left_only_on_merit(seen, before, after, now=now)
     weight_never_exceeds_what_pods_carry(seen, after)
@@ -71,8 +72,8 @@ def abort_takes_everything_at_once(
     has_no_way_back = (
         seen.endpoint_count(before.stable) == 0 and seen.endpoint_count(before.candidate) > 0
     )
-    if before.weight.asked and has_no_way_back:
-        assert after.weight.asked == before.weight.asked
+    if _held(seen) and has_no_way_back:
+        assert after.weight.asked == _held(seen)
         assert any(c.type == "Stalled" and c.reason == "NoWayBack" for c in after.conditions)
     else:
         assert after.weight.asked == 0 or _is_next_rollout(before, after)
@@ -87,6 +88,17 @@ def abort_absorbs(before: ModelDeploymentStatus, after: ModelDeploymentStatus) -
     assert after.weight.asked <= before.weight.asked
     if after.rollout is not None:
         assert after.rollout.abort == before.rollout.abort
+
+
+def a_restart_raises_nothing(
+    seen: Observation, before: ModelDeploymentStatus, after: ModelDeploymentStatus
+) -> None:
+    """A process that has told routers nothing yet knows less than the one before it did."""
+    if seen.routing.applied is not None:
+        return
+    assert after.weight.asked <= before.weight.asked
+    if _is_same_rollout(before, after):
+        assert after.weight.asked <= _held(seen)
 
 
 def weight_grows_only_along_the_plan(
@@ -297,6 +309,12 @@ def _wanted(seen: Observation, after: ModelDeploymentStatus) -> str:
 def _all_passed(seen: Observation) -> bool:
     verdicts = seen.guard.verdicts if seen.guard else ()
     return bool(verdicts) and all(v.state is VerdictState.PASS for v in verdicts)
+
+
+def _held(seen: Observation) -> int:
+    """The weight that this look begins with: what status asks for, or less at the routers."""
+    asked, found = seen.deployment.status.weight.asked, seen.routing.found_percent
+    return asked if found is None else min(asked, found)
 
 
 def _is_same_rollout(before: ModelDeploymentStatus, after: ModelDeploymentStatus) -> bool:

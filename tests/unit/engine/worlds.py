@@ -16,7 +16,7 @@ from slipway_api.model_deployment import ModelDeploymentSpec
 from slipway_api.status import ModelDeploymentStatus
 from slipway_operator.engine import actions, plan
 from slipway_operator.engine.actions import Decision, Watch
-from slipway_operator.engine.decide import decide
+from slipway_operator.engine.decide import decide, told
 from slipway_operator.engine.facts import Observation, Routing, Workload
 from slipway_operator.engine.podevents import PodSeen, Terminated
 from slipway_operator.engine.traffic import Traffic
@@ -115,7 +115,7 @@ class World:
 
     def observation(self) -> Observation:
         """Look at everything."""
-        return Observation(
+        seen = Observation(
             deployment=builders.deployment(
                 self.spec, status=self.status, generation=self.generation, command=self.command
             ),
@@ -134,6 +134,20 @@ class World:
             routing=self.routing(),
             guard=self.guard(),
         )
+        if self.applied is not None:
+            return seen
+        return replace(seen, routing=replace(seen.routing, found_percent=self._found(seen)))
+
+    def _found(self, seen: Observation) -> int | None:
+        """Tell what another process left at the routers, if it is less than status asks for."""
+        traffic = told(seen)
+        if traffic is None or traffic.weight_percent == 0:
+            return None
+        lower = [replace(traffic, weight_percent=each) for each in range(traffic.weight_percent)]
+        alone = replace(lower[0], salt="", per_try_timeout_s=None)
+        ready = [router.does for router in self.routers.values() if router.is_ready]
+        found = (each.weight_percent for each in (alone, *lower) if _routes(each) in ready)
+        return next(found, None)
 
     def workload(self, revision: str) -> Workload:
         """Look at the pods of a revision."""
