@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, get_args
 
-from sandbox import images, places, plugin_archive, toolchain
+from sandbox import images, plugin_archive, toolchain
 from sandbox.cluster import Cluster
 from sandbox.progress import Log, silent, step
 
@@ -37,8 +37,7 @@ class Ground:
     def environment(self) -> Mapping[str, str]:
         """Have kubectl of the cluster's version, our plugin and Helm 4 first."""
         helm = toolchain.helm_folder(log=silent)
-        plugin = places.places().plugin
-        own = (self.cluster.programs, plugin, helm, Path(sys.prefix) / "bin")
+        own = (self.cluster.programs, plugin_archive.ensure(), helm, Path(sys.prefix) / "bin")
         return {
             **os.environ,
             "PATH": os.pathsep.join(map(str, (*own, os.environ["PATH"]))),
@@ -54,7 +53,6 @@ def raised(name: str, *, keep: bool, log: Log) -> Iterator[Ground]:
     """Raise a cluster of that name with this checkout's images; take it down unless `keep`."""
     toolchain.helm_folder(log=log)
     built = {image: images.ensure(image, log=log) for image in get_args(images.BuiltImage)}
-    plugin_archive.build(places.places().plugin)
     cluster = Cluster.create(name, log=log)
     cluster.up()
     try:

@@ -89,8 +89,7 @@ def env(arguments: argparse.Namespace) -> int:
     found = Cluster.create(arguments.name)
     print(f"export KUBECONFIG={shlex.quote(str(found.kubeconfig))}")
     helm = toolchain.helm_folder(log=Progress())
-    plugin_folder = plugin_archive.build(places_module.places().plugin)
-    folders = f"{found.programs}:{helm}:{plugin_folder}:{Path(sys.executable).parent}"
+    folders = f"{found.programs}:{helm}:{plugin_archive.ensure()}:{Path(sys.executable).parent}"
     print(f'export PATH={shlex.quote(folders)}:"$PATH"')
     return 0
 

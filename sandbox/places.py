@@ -53,11 +53,6 @@ class Places:
         return self.cache / "clusters"
 
     @property
-    def plugin(self) -> Path:
-        """A folder for PATH with kubectl's plugin."""
-        return self.cache / "plugin"
-
-    @property
     def locks(self) -> Path:
         """Lock files; a lock is held as long as its holder lives."""
         return self.cache / "locks"

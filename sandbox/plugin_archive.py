@@ -5,24 +5,41 @@ them.
 """
 
 import os
+import shutil
 import tempfile
 import zipfile
 from pathlib import Path
 from typing import Final
 
-from sandbox import places
+from sandbox import images, places
 
 NAME: Final = "kubectl-slipway"
 PACKAGE: Final = "slipway_plugin"
+SOURCES: Final = f"plugin/{PACKAGE}"
+PREFIX: Final = "plugin-"
+KEPT: Final = 8  # checkouts on one machine, and a few changes of each
 INTERPRETER: Final = b"#!/usr/bin/env python3\n"
 MAIN: Final = f"import sys\n\nfrom {PACKAGE}.__main__ import main\n\nsys.exit(main())\n"
 MOMENT: Final = (1980, 1, 1, 0, 0, 0)  # the first one that a zip archive can hold
 
 
+def ensure() -> Path:
+    """Return a folder for PATH that holds the program; checkouts that differ have their own."""
+    checkout, programs = places.checkout(), places.places().bin
+    folder = programs / f"{PREFIX}{images.content_hash(checkout, [SOURCES])}"
+    if not (folder / NAME).exists():
+        build(folder)
+    folder.touch()  # the newest are those used last
+    kept = sorted(programs.glob(f"{PREFIX}*/"), key=lambda each: each.stat().st_mtime)
+    for stale in kept[:-KEPT]:
+        shutil.rmtree(stale, ignore_errors=True)
+    return folder
+
+
 def build(folder: Path) -> Path:
     """Write the program into `folder`, which is returned; a running one is not disturbed."""
     folder.mkdir(parents=True, exist_ok=True)
-    sources = places.checkout() / "plugin" / PACKAGE
+    sources = places.checkout() / SOURCES
     with tempfile.NamedTemporaryFile(dir=folder, delete=False) as file:
         file.write(INTERPRETER)
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
