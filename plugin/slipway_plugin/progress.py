@@ -94,22 +94,20 @@ def identity(now: Deployment) -> Mapping[str, Any]:
 
 
 def _replaced(waited: Awaited, now: Deployment) -> Progress:
-    """A later generation asks for something else: the history tells how far this one came."""
+    """A later generation asks for something else: the history tells how far this one came.
+
+    Without an entry it came to nothing, or asked for no other pods; which, nobody can tell any
+    more, and a pipeline must not take the first for a success.
+    """
+    is_running = now.candidate is not None and now.rollout_generation == waited.generation
     own = next((past for past in now.history if past.generation == waited.generation), None)
-    if own is not None and own.outcome == contract.PROMOTED:
-        return Progress(Exit.REACHED, f"{own.revision} was promoted; replaced since")
-    if own is not None and own.outcome == contract.ABORTED:
-        return Progress(Exit.TAKEN_BACK, _told(own))
-    if waited.identity is None and own is None and not _has_newer(waited, now):
-        return standing(now)  # nothing was rolled out since: what is there is what it asked for
-    message = f"generation {now.generation} asks for something else than {waited.generation} did"
+    if own is not None and not is_running:
+        if own.outcome == contract.PROMOTED:
+            return Progress(Exit.REACHED, f"{own.revision} was promoted; replaced since")
+        if own.outcome == contract.ABORTED:
+            return Progress(Exit.TAKEN_BACK, _told(own))
+    message = f"generation {now.generation} took the place of {waited.generation}"
     return Progress(Exit.SUPERSEDED, message)
-
-
-def _has_newer(waited: Awaited, now: Deployment) -> bool:
-    running = now.rollout_generation if now.candidate is not None else waited.generation
-    begun = (running, *(past.generation for past in now.history))
-    return any(generation is None or generation > waited.generation for generation in begun)
 
 
 def _told(past: Past) -> str:

@@ -140,7 +140,7 @@ def test_waiting_follows_its_change_until_another_one_supersedes_it(place: Place
     output, said = waiting.communicate(timeout=TIMEOUT_S)
 
     assert waiting.returncode == 5, said
-    assert "asks for something else" in output
+    assert "took the place of" in output
 
 
 def test_waiting_for_a_generation_of_the_past_tells_how_it_ended(place: Place) -> None:

@@ -98,22 +98,22 @@ def test_a_change_that_ended_before_anybody_waited_is_told_from_the_history(
     outcome: str, code: Exit
 ) -> None:
     past = samples.past(outcome, generation=5)
-    now = seen(samples.ROLLING | {"history": [past]}, version="1.4.0", generation=7)
+    now = seen(samples.SERVING | {"history": [past]}, version="1.4.0", generation=7)
 
     assert judged(now, generation=5).exit is code
 
 
-def test_a_change_that_made_no_rollout_stands_where_the_deployment_stands() -> None:
+def test_a_change_of_the_past_that_left_nothing_is_never_a_success() -> None:
     now = seen(samples.SERVING, generation=9)
 
-    assert judged(now, generation=8).exit is Exit.REACHED
-
-
-def test_a_change_that_was_replaced_unseen_is_superseded() -> None:
-    history = [samples.past("Promoted", generation=9)]
-    now = seen(samples.SERVING | {"history": history}, generation=9)
-
     assert judged(now, generation=8).exit is Exit.SUPERSEDED
+
+
+def test_a_change_that_is_tried_again_and_replaced_meanwhile_is_superseded() -> None:
+    history = [samples.past("Aborted", generation=5)]
+    now = seen(samples.ROLLING | {"history": history}, version="1.4.0", generation=6)
+
+    assert judged(now, generation=5).exit is Exit.SUPERSEDED
 
 
 def test_a_generation_that_is_not_there_yet_is_waited_for() -> None:
