@@ -94,6 +94,7 @@ class Operator:
             vitals=self._vitals,
             table=self._table,
             ads=self._ads,
+            leads=self._leadership.may_serve,
         )
         rooms = Rooms(
             observer=Observer(
