@@ -60,6 +60,7 @@ class Reason(StrEnum):
     NO_WAY_BACK = "NoWayBack"  # stable cannot serve, the candidate keeps its share
     # what the user must correct
     UNKNOWN_POOL = "UnknownPool"
+    NO_ROOM = "NoRoom"  # no node of the pool could ever take a pod
     NAME_CONFLICT = "NameConflict"
     NO_PORT = "NoPort"
     IMAGE_UNAVAILABLE = "ImageUnavailable"

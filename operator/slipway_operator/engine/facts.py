@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from slipway_api.compute_pool import ComputePool
 from slipway_api.model_deployment import ModelDeployment
 from slipway_operator.engine.podevents import PodSeen
+from slipway_operator.engine.room import Needs, Node
 from slipway_operator.engine.traffic import Traffic
 from slipway_operator.engine.verdicts import GuardView
 
@@ -33,12 +34,14 @@ class Record:
 
     `identity` is the name that its specification alone gives; several revisions may share it.
     `digest` is what its pods must load, by the specification or as recorded; None: not known yet.
+    `needs` is what its pods need of their nodes.
     """
 
     revision: str
     number: int
     identity: str
     digest: str | None = None
+    needs: Needs | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,7 @@ class Observation:
 
     `conflicts` are objects of names that we want which are not ours, as "Service ml/churn".
     `pool` is None if there is no ComputePool of that name. `guard` is None if nothing is judged.
+    `nodes` is None if nobody asked for them.
     """
 
     deployment: ModelDeployment
@@ -83,6 +87,7 @@ class Observation:
     conflicts: tuple[str, ...]
     routing: Routing
     guard: GuardView | None
+    nodes: tuple[Node, ...] | None = None
 
     def workload(self, revision: str | None) -> Workload | None:
         """Look up the pods of a revision."""
