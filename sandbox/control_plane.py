@@ -5,7 +5,7 @@ Pure: from addresses and files to arguments. It starts nothing.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from sandbox import pki
 
@@ -42,6 +42,12 @@ class ControlPlane:
     bind_address: str
     advertise_address: str
     service_cidr: str
+    audit_log: Path | None = None  # what service accounts ask for, but not those of kube-system
+
+    @property
+    def audit_policy(self) -> Path:
+        """The file that says what is written to the audit log."""
+        return self.data / "audit-policy.json"
 
     @property
     def url(self) -> str:
@@ -91,6 +97,7 @@ class ControlPlane:
             "--kubelet-preferred-address-types=InternalIP",
             # ClusterIPs lead nowhere on the machine itself; webhooks are called by pod address.
             "--enable-aggregator-routing=true",
+            *self._api_server_audit(),
             *self._api_server_certificates(),
         ]
 
@@ -129,6 +136,16 @@ class ControlPlane:
             "--kube-api-burst=400",
         ]
 
+    def _api_server_audit(self) -> list[str]:
+        if self.audit_log is None:
+            return []
+        return [
+            f"--audit-policy-file={self.audit_policy}",
+            f"--audit-log-path={self.audit_log}",
+            "--audit-log-maxsize=100",  # MiB
+            "--audit-log-maxbackup=1",
+        ]
+
     def _api_server_certificates(self) -> list[str]:
         authority = pki.pair(self.certificates, "ca").certificate
         serving = pki.pair(self.certificates, "apiserver")
@@ -153,6 +170,25 @@ class ControlPlane:
             f"--proxy-client-cert-file={front.certificate}",
             f"--proxy-client-key-file={front.key}",
         ]
+
+
+def audit_rules() -> dict[str, Any]:
+    """Return the audit policy: who asked for what and was it allowed, of what runs in pods.
+
+    A watch is written down when it starts; most never end.
+    """
+    everybody = "system:serviceaccounts"
+    return {
+        "apiVersion": "audit.k8s.io/v1",
+        "kind": "Policy",
+        "omitStages": ["RequestReceived"],
+        "omitManagedFields": True,
+        "rules": [
+            {"level": "None", "userGroups": [f"{everybody}:kube-system"]},
+            {"level": "Metadata", "userGroups": [everybody]},
+            {"level": "None"},
+        ],
+    }
 
 
 def _kubeconfigs(kubeconfig: Path) -> list[str]:

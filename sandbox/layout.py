@@ -35,6 +35,11 @@ class Layout:
         return self.folder / "log"
 
     @property
+    def audit_log(self) -> Path:
+        """What service accounts asked the API server for; JSON, one line for each stage."""
+        return self.logs / "audit.log"
+
+    @property
     def journal(self) -> Journal:
         """What was made. In the run folder: it outlives a cache that somebody deleted."""
         return Journal(self.addresses.run / "journal")
@@ -78,6 +83,7 @@ class Layout:
             bind_address=self.addresses.gateway,
             advertise_address=self.addresses.gateway,
             service_cidr=self.addresses.service_cidr,
+            audit_log=self.audit_log,
         )
 
     def node_files(self, member: Member) -> NodeFiles:

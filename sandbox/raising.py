@@ -4,6 +4,7 @@ Decides no names or settings: those are `addresses`, `control_plane`, `node_file
 """
 
 import datetime
+import json
 import shlex
 import socket
 import time
@@ -13,7 +14,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from sandbox import api, apiserver, dns, kubeconfig, network, node_files, pki, processes, programs
+from sandbox import (
+    api,
+    apiserver,
+    control_plane,
+    dns,
+    kubeconfig,
+    network,
+    node_files,
+    pki,
+    processes,
+    programs,
+)
 from sandbox.addresses import Member
 from sandbox.cgroups import Cgroups
 from sandbox.errors import SandboxError
@@ -47,6 +59,9 @@ def prepare(site: Site, *, pause: ImageArchive) -> None:
     plane = layout.control_plane(site.programs)
     leaves = (*plane.leaves(), *layout.leaves())
     pki.write(layout.certificates, leaves, now=datetime.datetime.now(datetime.UTC))
+    _write(plane.audit_policy, json.dumps(control_plane.audit_rules()))
+    for old in layout.logs.glob("audit*.log"):
+        old.unlink()
     nodes = [node.name for node in layout.addresses.nodes]
     for user in (ADMIN, CONTROLLER_MANAGER, SCHEDULER, KUBE_PROXY, *nodes):
         kubeconfig.write(

@@ -6,8 +6,8 @@ checkouts at once.
 
 import json
 import os
-from collections.abc import Iterator
-from typing import Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 import pytest
 
@@ -22,6 +22,14 @@ CLUSTER: Final = os.environ.get("SLIPWAY_E2E_CLUSTER", "e2e")
 CHART: Final = places.checkout() / "charts" / "slipway"
 KEEP: Final = "SLIPWAY_E2E_KEEP"
 NAMESPACES: Final = ("e2e", "e2e-east", "e2e-west")
+
+
+LAST: Final = "test_rights"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let what looks back on the whole session come last."""
+    items.sort(key=lambda item: item.path.stem == LAST)
 
 
 @pytest.fixture(scope="session")
@@ -45,14 +53,27 @@ def scene(ground: Ground) -> Scene:
     return made
 
 
-def install(scene: Scene) -> None:
-    """Run `helm upgrade --install` and wait until operator and routers are ready."""
+def install(scene: Scene, changes: Mapping[str, Any] | None = None) -> None:
+    """Run `helm upgrade --install` and wait until operator and routers are ready.
+
+    `changes` are laid over the values that make it run this checkout.
+    """
     done = scene.run(
         *("helm", "upgrade", "--install", "slipway", str(CHART), "--wait", "--timeout=100s"),
         *(f"--namespace={SYSTEM_NAMESPACE}", "--values", "-"),
-        text=json.dumps(scene.ground.values),
+        text=json.dumps(merged(scene.ground.values, changes or {})),
     )
     assert done.returncode == 0, done.stderr
+
+
+def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay values over others as Helm does."""
+    both = {
+        name: merged(values[name], changes[name])
+        for name in values.keys() & changes.keys()
+        if isinstance(changes[name], Mapping)
+    }
+    return {**values, **changes, **both}
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtensionOID, NameOID
 
-from sandbox import kubeconfig, pki
+from sandbox import control_plane, kubeconfig, pki
 from sandbox.addresses import Addresses
 from sandbox.layout import Layout
 
@@ -35,6 +35,17 @@ def test_the_api_server_listens_on_the_bridge_only() -> None:
 
     assert "--bind-address=172.30.1.1" in command
     assert PLANE.url == "https://172.30.1.1:20012"
+
+
+def test_requests_of_pods_are_audited_but_not_those_of_the_cluster_itself() -> None:
+    command = PLANE.api_server()
+
+    assert f"--audit-policy-file={PLANE.audit_policy}" in command
+    assert f"--audit-log-path={LAYOUT.audit_log}" in command
+    first, second, last = control_plane.audit_rules()["rules"]
+    assert first == {"level": "None", "userGroups": ["system:serviceaccounts:kube-system"]}
+    assert second == {"level": "Metadata", "userGroups": ["system:serviceaccounts"]}
+    assert last == {"level": "None"}
 
 
 def test_etcd_listens_on_loopback_only() -> None:

@@ -1,0 +1,115 @@
+"""The operator's rights against the API server's own record of a whole session of tests.
+
+Runs after all others (see conftest). What was asked for is only known to be all of it when they
+ran too.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+import pytest
+
+from tests.e2e.scene import SYSTEM_NAMESPACE, Object, Scene
+
+pytestmark = pytest.mark.e2e
+
+ROLE: Final = "slipway-operator"
+USER: Final = f"system:serviceaccount:{SYSTEM_NAMESPACE}:{ROLE}"
+# Tests without which not everything happened that an operator does.
+NEEDED: Final = {"test_commands", "test_release", "test_verdicts"}
+# Rights that these tests do not use, and what they are for. Group, resource, verb.
+RARE: Final = {
+    ("slipway.dev", "modeldeployments/finalizers", "update"): (
+        "asked for by clusters that check owner references which block deletion"
+    ),
+}
+
+Right = tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One line of the record."""
+
+    right: Right
+    name: str
+    namespace: str
+    is_allowed: bool
+    reason: str
+
+
+def requests(scene: Scene) -> Iterator[Request]:
+    """Read what the operator asked for."""
+    with scene.ground.cluster.layout.audit_log.open("rb") as lines:
+        for line in lines:
+            if USER.encode() not in line:
+                continue
+            event = orjson.loads(line)
+            about = event.get("objectRef")
+            if event["user"]["username"] != USER or about is None:
+                continue
+            resource = "/".join(filter(None, (about["resource"], about.get("subresource"))))
+            yield Request(
+                (about.get("apiGroup", ""), resource, event["verb"]),
+                about.get("name", ""),
+                about.get("namespace", ""),
+                event["annotations"]["authorization.k8s.io/decision"] == "allow",
+                event["annotations"]["authorization.k8s.io/reason"],
+            )
+
+
+def granted(rules: list[Object]) -> set[Right]:
+    return {
+        (group, resource, verb)
+        for rule in rules
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+
+
+@pytest.fixture(scope="module")
+def asked(scene: Scene) -> list[Request]:
+    """What the operator asked for, each thing once."""
+    found = list(dict.fromkeys(requests(scene)))
+    assert found, "the API server wrote nothing down"
+    return found
+
+
+@pytest.fixture(scope="module")
+def rights(scene: Scene) -> dict[str, set[Right]]:
+    """What its two roles grant, by the kind of role."""
+    own = ("role", ROLE, f"--namespace={SYSTEM_NAMESPACE}")
+    return {
+        "ClusterRole": granted(scene.read("clusterrole", ROLE)["rules"]),
+        "Role": granted(scene.read(*own)["rules"]),
+    }
+
+
+def test_the_operator_was_never_refused_anything(asked: list[Request]) -> None:
+    assert [one for one in asked if not one.is_allowed] == []
+
+
+def test_the_operator_lives_on_the_rights_of_its_own_roles(asked: list[Request]) -> None:
+    others = {one.right: one.reason for one in asked if f'"{ROLE}"' not in one.reason}
+
+    assert others == {}
+
+
+def test_the_operator_has_no_right_that_it_does_not_use(
+    asked: list[Request], rights: dict[str, set[Right]], request: pytest.FixtureRequest
+) -> None:
+    ran = {item.path.stem for item in request.session.items}
+    if missing := NEEDED - ran:
+        pytest.skip(f"not everything was done that an operator does: {', '.join(sorted(missing))}")
+    used: dict[str, set[Right]] = {"ClusterRole": set(), "Role": set()}
+    for one in asked:
+        kind = "ClusterRole" if "ClusterRoleBinding" in one.reason else "Role"
+        used[kind].add(one.right)
+
+    unused: dict[str, Any] = {kind: rights[kind] - used[kind] - RARE.keys() for kind in rights}
+
+    assert unused == {"ClusterRole": set(), "Role": set()}
+    assert not RARE.keys() & (used["ClusterRole"] | used["Role"]), "not rare at all"
