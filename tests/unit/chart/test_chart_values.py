@@ -40,6 +40,10 @@ CHANGES: dict[str, Any] = {
     "monitoring.podMonitor": {"enabled": True},
     "monitoring.rules": {"enabled": True},
     "monitoring.dashboards": {"enabled": True},
+    "networkPolicy.enabled": True,
+    "networkPolicy.apiServerPorts": [16443],
+    "networkPolicy.scrapers": [{"podSelector": {"matchLabels": {"app": "prometheus"}}}],
+    "networkPolicy.operatorEgress": [{"ports": [{"protocol": "TCP", "port": 9090}]}],
 }
 
 
@@ -68,7 +72,13 @@ def test_every_setting_is_known_to_these_tests(chart: Path) -> None:
 
 @pytest.mark.parametrize("path", CHANGES)
 def test_every_setting_does_something(render: Render, path: str) -> None:
-    assert render(nested(path, CHANGES[path])) != render()
+    section, _, name = path.partition(".")
+    switch = {section: {"enabled": True}} if f"{section}.enabled" in CHANGES else {}
+    changed = {section: switch.get(section, {}) | nested(name, CHANGES[path])} if name else None
+
+    assert render(changed or nested(path, CHANGES[path])) != render(
+        {} if name == "enabled" else switch
+    )
 
 
 @pytest.mark.parametrize(
@@ -136,6 +146,17 @@ def test_a_digest_wins_over_a_tag_and_the_registry_stands_before_every_image(
     assert images == {
         f"r.example.com/slipway/{name}@{digest}" for name in ("operator", "router", "server")
     }
+
+
+@pytest.mark.parametrize(("version", "code"), [("1.30.9", 1), ("1.31.0", 0), ("1.35.4-gke.1", 0)])
+def test_clusters_that_are_too_old_are_refused(
+    chart: Path, helm: Path, version: str, code: int
+) -> None:
+    argv = [helm, "template", "slipway", chart, "--kube-version", version]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=30)
+
+    assert done.returncode == code
+    assert ("chart requires kubeVersion: >=1.31.0-0" in done.stderr) is bool(code)
 
 
 def test_no_pool_is_a_valid_choice(render: Render) -> None:
