@@ -38,7 +38,6 @@ PURE_MODULES = {
     "datetime",
     "decimal",
     "enum",
-    "fractions",
     "functools",
     "hashlib",
     "itertools",

@@ -46,6 +46,7 @@ class Reason(StrEnum):
     ROLLING_OUT = "RollingOut"
     PAUSED = "Paused"
     FIRST_REVISION = "FirstRevision"
+    DETACHED = "Detached"  # Slipway is being taken away, nothing goes on
     # outcomes and causes of an abort
     ERRORS = "Errors"  # the candidate fails more than stable
     REFUSALS = "Refusals"  # the candidate refuses what stable accepts
@@ -60,7 +61,6 @@ class Reason(StrEnum):
     NO_WAY_BACK = "NoWayBack"  # stable cannot serve, the candidate keeps its share
     # what the user must correct
     UNKNOWN_POOL = "UnknownPool"
-    NO_ROOM = "NoRoom"  # no node of the pool could ever take a pod
     NAME_CONFLICT = "NameConflict"
     NO_PORT = "NoPort"
     IMAGE_UNAVAILABLE = "ImageUnavailable"

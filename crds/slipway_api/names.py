@@ -31,6 +31,10 @@ ANNOTATION_COMMAND: Final = "slipway.dev/command"
 ANNOTATION_DIGEST: Final = "slipway.dev/model-digest"
 DIGEST_KEY: Final = "digest"  # in the ConfigMap of the revision's name, for its later pods
 
+# On the operator's own Deployment, any value: lead all clients to model pods, to be uninstalled.
+ANNOTATION_DETACH: Final = "slipway.dev/detach"
+OPERATOR_DEPLOYMENT: Final = "slipway-operator"
+
 NAME_LENGTH_MAX: Final = 50  # leaves room for "-<revision hash>" in a 63-character Service name
 CONTAINER_MODEL: Final = "model"
 
@@ -39,6 +43,8 @@ CONTAINER_MODEL: Final = "model"
 SERVICE_PORT: Final = 80
 PORT_HTTP: Final = 8080  # model server: REST, health, /metrics
 PORT_GRPC: Final = 9000  # model server: gRPC
+PORT_ANY: Final = 8001  # model server: both of the above, for clients without a router
+PORT_ANY_NAME: Final = "any"
 PORT_XDS: Final = 18000  # operator: ADS and access logs, mutual TLS
 PORT_OPERATOR_HTTP: Final = 8080  # operator: /healthz, /readyz
 PORT_ROUTER_HEALTH: Final = 8002  # router: /ready, /healthz

@@ -21,6 +21,7 @@ from slipway_server.rest.infer import InferPath
 from slipway_server.rpc.service import InferenceService
 from slipway_server.settings import AccessLogFormat, Settings
 from slipway_server.storage.patience import Patience
+from slipway_server.switchboard import Switchboard
 
 
 async def serve(settings: Settings) -> None:
@@ -49,8 +50,11 @@ async def serve(settings: Settings) -> None:
         port=settings.grpc_port,
         message_bytes_max=settings.body_bytes_max,
     )
-    _say(f"listening: HTTP {http.port}, gRPC {grpc.port}")
-    await Lifecycle(dataplane, registry, http=http, grpc=grpc).run(
+    switchboard = Switchboard(
+        host=settings.host, port=settings.any_port, http_port=http.port, grpc_port=grpc.port
+    )
+    _say(f"listening: HTTP {http.port}, gRPC {grpc.port}, either {switchboard.port}")
+    await Lifecycle(dataplane, registry, http=http, grpc=grpc, either=switchboard).run(
         partial(_load, settings), stop, grace_s=settings.grace_s, drain_s=settings.drain_s
     )
 

@@ -14,8 +14,8 @@ from slipway_server.core.registry import Model, Registry
 T = TypeVar("T")
 
 
-class HttpFront(Protocol):
-    """What the life cycle needs of the REST listener."""
+class Listener(Protocol):
+    """What the life cycle needs of the REST listener, and of the one for either protocol."""
 
     async def start(self) -> None:
         """Accept connections."""
@@ -38,12 +38,19 @@ class Lifecycle:
     """Runs once, from start to drained."""
 
     def __init__(
-        self, dataplane: Dataplane, registry: Registry, *, http: HttpFront, grpc: GrpcFront
+        self,
+        dataplane: Dataplane,
+        registry: Registry,
+        *,
+        http: Listener,
+        grpc: GrpcFront,
+        either: Listener,
     ) -> None:
         self._dataplane = dataplane
         self._registry = registry
         self._http = http
         self._grpc = grpc
+        self._either = either
 
     async def run(
         self, load: Callable[[], Model], stop: asyncio.Event, *, grace_s: float, drain_s: float
@@ -55,6 +62,7 @@ class Lifecycle:
         """
         await self._http.start()
         await self._grpc.start()
+        await self._either.start()
         loading = run_in_thread(load)
         stopping = asyncio.create_task(stop.wait())
         try:
@@ -75,7 +83,9 @@ class Lifecycle:
         await asyncio.sleep(grace_s)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(drain_s):
-                await asyncio.gather(self._http.close(), self._grpc.close(drain_s))
+                await asyncio.gather(
+                    self._either.close(), self._http.close(), self._grpc.close(drain_s)
+                )
 
 
 def freeze_garbage() -> None:

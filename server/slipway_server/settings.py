@@ -38,6 +38,7 @@ class Settings:
     host: str = "0.0.0.0"
     http_port: int = names.PORT_HTTP
     grpc_port: int = names.PORT_GRPC
+    any_port: int = names.PORT_ANY
     threads: int = 1  # of ONNX Runtime, within one inference
     concurrency: int = 2  # inferences at once
     queue_max: int = 256  # requests that wait; more are shed
@@ -63,6 +64,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         host=env.text("HOST", "0.0.0.0"),
         http_port=env.integer("HTTP_PORT", names.PORT_HTTP, least=0),
         grpc_port=env.integer("GRPC_PORT", names.PORT_GRPC, least=0),
+        any_port=env.integer("ANY_PORT", names.PORT_ANY, least=0),
         threads=env.integer("THREADS", 1, least=1),
         concurrency=env.integer("CONCURRENCY", 2, least=1),
         queue_max=env.integer("QUEUE_MAX", 256, least=0),

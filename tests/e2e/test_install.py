@@ -1,28 +1,17 @@
 """`helm install`: one command, restricted pods, one inference, and back again."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.e2e.conftest import CHART, install
-from tests.e2e.scene import SYSTEM_NAMESPACE, Scene, Target, eventually, manifest
+from tests.e2e.scene import SYSTEM_NAMESPACE, Scene
 
 pytestmark = pytest.mark.e2e
 
-SURVIVOR = Target("e2e", "survivor")
 ENFORCE = "pod-security.kubernetes.io/enforce"
 DEFINITIONS = ["computepools.slipway.dev", "modeldeployments.slipway.dev"]
-
-
-@pytest.fixture(scope="module")
-def survivor(scene: Scene) -> Iterator[Target]:
-    """A deployment that outlives an uninstall."""
-    scene.apply(manifest(SURVIVOR))
-    scene.serves(SURVIVOR)
-    yield SURVIVOR
-    scene.delete(SURVIVOR)
 
 
 def helm(scene: Scene, *arguments: str) -> tuple[int, str]:
@@ -110,24 +99,3 @@ def test_an_upgrade_updates_definitions_and_leaves_unchanged_routers_alone(scene
     kinds = "jobs,configmaps,serviceaccounts"
     left = scene.kubectl("get", kinds, "--output=name", f"--namespace={SYSTEM_NAMESPACE}")
     assert "slipway-crds-upgrade" not in left
-
-
-def test_uninstalling_keeps_deployments_and_installing_again_finds_them(
-    scene: Scene, survivor: Target
-) -> None:
-    before = scene.status(survivor).stable
-    pods = uids(scene.pods(survivor))
-
-    code, said = helm(scene, "uninstall", "--wait")
-    assert code == 0, said
-    kept = scene.kubectl("get", "crd", "--output=name").split()
-    assert [name.rpartition("/")[2] for name in kept] == DEFINITIONS
-    assert uids(scene.pods(survivor)) == pods
-
-    install(scene)
-    answer = eventually(
-        lambda: next((a for a in [scene.ask(survivor.host)] if a.status == "200"), None),
-        what=f"{survivor} answers again",
-    )
-    assert answer.revision == before
-    assert uids(scene.pods(survivor)) == pods

@@ -52,7 +52,38 @@ class PublishAddress:
     addresses: tuple[str, ...]
 
 
-Action = RecordRevision | RecordDigest | EnsureWorkload | RemoveRevision | PublishAddress
+@dataclass(frozen=True, slots=True)
+class LeadToPods:
+    """Let the deployment's own Service select the pods of a revision."""
+
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class WithdrawAddress:
+    """Send the clients of the deployment's own Service to no router any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class SweepEndpoints:
+    """Delete what Kubernetes made for the deployment's own Service while it selected pods.
+
+    `slices` are the names of EndpointSlices; the Endpoints object has the Service's name.
+    """
+
+    slices: tuple[str, ...]
+
+
+Action = (
+    RecordRevision
+    | RecordDigest
+    | EnsureWorkload
+    | RemoveRevision
+    | PublishAddress
+    | LeadToPods
+    | WithdrawAddress
+    | SweepEndpoints
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from slipway_operator.engine import (
     actions,
     aims,
     course,
+    detachment,
     orders,
     plan,
     podevents,
@@ -38,15 +39,21 @@ LOOK_AGAIN_S: Final = 5.0  # while pods start: deadlines of images and starts ha
 def decide(seen: Observation, now: datetime) -> Decision:
     """Decide. `now` is aware, UTC."""
     before = resumption.resume(course.of_status(seen.deployment.status), seen)
+    ahead = detachment.freeze(before, seen) if seen.is_detaching else _go_on(before, seen, now)
+    drained = _end_drains(ahead, seen, now)
+    seen_weight = _with_verified(drained, seen)
+    return _decision(seen_weight, seen, now)
+
+
+def _go_on(before: Course, seen: Observation, now: datetime) -> Course:
+    """Do what the user wants now, as far as this look allows."""
     obeyed = orders.obey(before, seen, now)
     aimed = aims.aim(obeyed, seen, now)
     first = _serve_first(aimed, seen, now)
     ahead = rollout.advance(first, seen, now)
     if ahead.candidate is None and aimed.candidate is not None:
-        ahead = rollout.advance(aims.aim(ahead, seen, now), seen, now)  # what follows its end
-    drained = _end_drains(ahead, seen, now)
-    seen_weight = _with_verified(drained, seen)
-    return _decision(seen_weight, seen, now)
+        return rollout.advance(aims.aim(ahead, seen, now), seen, now)  # what follows its end
+    return ahead
 
 
 def told(seen: Observation) -> Traffic | None:
@@ -172,6 +179,8 @@ def _backend(seen: Observation, revision: str | None) -> Backend | None:
 
 def _publication(now_course: Course, seen: Observation, now: datetime) -> tuple[Action, ...]:
     """Send clients to the routers that are known to serve them, and never to none."""
+    if seen.is_detaching:
+        return detachment.lead_away(now_course, seen)
     routing = seen.routing
     if routing.port is None or routing.applied is None or routing.applied.stable is None:
         return ()
@@ -186,8 +195,10 @@ def _publication(now_course: Course, seen: Observation, now: datetime) -> tuple[
             and (name not in routing.unconfirmed or (address in routing.published and not is_late))
         )
     )
-    if not addresses or addresses == routing.published:
+    if not addresses:
         return ()
+    if addresses == routing.published and detachment.is_led_back(seen):
+        return detachment.leftovers(seen)
     return (actions.PublishAddress(routing.port, addresses),)
 
 
@@ -326,6 +337,7 @@ def _phase_note(
 def _wake_at(now_course: Course, seen: Observation, now: datetime) -> datetime | None:
     """Tell when time alone changes something."""
     times = [entry.since + timedelta(seconds=DRAIN_S) for entry in now_course.drain]
+    times += detachment.look_again_at(seen, now)
     if now_course.waiting is not None and now_course.waiting.until is not None:
         times.append(now_course.waiting.until)
     memory = now_course.rollout

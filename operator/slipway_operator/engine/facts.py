@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from slipway_api.compute_pool import ComputePool
 from slipway_api.model_deployment import ModelDeployment
 from slipway_operator.engine.podevents import PodSeen
-from slipway_operator.engine.room import Needs, Node
 from slipway_operator.engine.traffic import Traffic
 from slipway_operator.engine.verdicts import GuardView
 
@@ -34,14 +33,12 @@ class Record:
 
     `identity` is the name that its specification alone gives; several revisions may share it.
     `digest` is what its pods must load, by the specification or as recorded; None: not known yet.
-    `needs` is what its pods need of their nodes.
     """
 
     revision: str
     number: int
     identity: str
     digest: str | None = None
-    needs: Needs | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +69,26 @@ class Routing:
 
 
 @dataclass(frozen=True, slots=True)
+class Front:
+    """The Service that clients call, as it is.
+
+    `selected` is the revision whose pods it selects by itself, None: its endpoints are ours.
+    `slices` are the names of EndpointSlices that Kubernetes made for it, `has_ready_pods` whether
+    one of them has somebody who answers.
+    """
+
+    selected: str | None = None
+    slices: tuple[str, ...] = ()
+    has_ready_pods: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Observation:
     """One look at everything about one ModelDeployment.
 
     `conflicts` are objects of names that we want which are not ours, as "Service ml/churn".
     `pool` is None if there is no ComputePool of that name. `guard` is None if nothing is judged.
-    `nodes` is None if nobody asked for them.
+    `front` is None if clients have no Service yet. `is_detaching`: Slipway is to be taken away.
     """
 
     deployment: ModelDeployment
@@ -87,7 +98,8 @@ class Observation:
     conflicts: tuple[str, ...]
     routing: Routing
     guard: GuardView | None
-    nodes: tuple[Node, ...] | None = None
+    front: Front | None = Front()
+    is_detaching: bool = False
 
     def workload(self, revision: str | None) -> Workload | None:
         """Look up the pods of a revision."""

@@ -26,7 +26,8 @@ class Standing:
 def stand(course: Course, seen: Observation) -> Standing:
     """Work out where the deployment stands."""
     serving = course.stable or course.candidate
-    is_available = bool(seen.endpoint_count(serving) and seen.routing.published)
+    is_led = seen.routing.published or (seen.front is not None and seen.front.selected == serving)
+    is_available = bool(seen.endpoint_count(serving) and is_led)
     if course.stable is None:
         return _stand_first(course, is_available=is_available)
     if course.rollout is not None:

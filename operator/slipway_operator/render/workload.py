@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from slipway_api import names
-from slipway_api.compute_pool import ComputePoolSpec
+from slipway_api.compute_pool import ComputePoolSpec, Resources
 from slipway_api.model_deployment import ModelDeployment, ModelDeploymentSpec
 
 Object = dict[str, Any]
@@ -22,6 +22,11 @@ VOLUME_TMP: Final = "tmp"
 VOLUME_CLAIM: Final = "claim"
 GRACE_S: Final = 90  # the server's own 5 s of grace and 60 s of drain, and some air
 RUN_AS: Final = 65532  # the user of our images; volumes get its group
+_PORTS: Final = (
+    ("http", names.PORT_HTTP),
+    ("grpc", names.PORT_GRPC),
+    (names.PORT_ANY_NAME, names.PORT_ANY),
+)
 READY_PERIOD_S: Final = 1
 READY_FAILURES: Final = 2
 LIVE_PERIOD_S: Final = 10
@@ -148,10 +153,14 @@ def service(owner: Owner, revision: str) -> Object:
 
 
 def disruption_budget(owner: Owner, revision: str) -> Object:
-    """Let drains take one pod of a revision at a time."""
+    """Let drains take one pod of a revision at a time; one that is broken is in nobody's way."""
     return {
         "metadata": owner.metadata(revision, labels={names.LABEL_REVISION: revision}),
-        "spec": {"maxUnavailable": 1, "selector": {"matchLabels": _selector(owner, revision)}},
+        "spec": {
+            "maxUnavailable": 1,
+            "unhealthyPodEvictionPolicy": "AlwaysAllow",
+            "selector": {"matchLabels": _selector(owner, revision)},
+        },
     }
 
 
@@ -160,6 +169,24 @@ def client_service(owner: Owner, port: int) -> Object:
     return {
         "metadata": owner.metadata(owner.name),
         "spec": {"ports": [_port("http", names.SERVICE_PORT, port)]},
+    }
+
+
+def client_service_of_pods(owner: Owner, revision: str, *, template: Object) -> Object:
+    """Make the Service that clients call lead to a revision's pods, without any router.
+
+    It has one port for REST and gRPC, and so has our model server. Pods made from a template
+    without that port get REST only.
+    """
+    (container,) = template["spec"]["containers"]
+    has_any = any(port["name"] == names.PORT_ANY_NAME for port in container["ports"])
+    target = names.PORT_ANY if has_any else names.PORT_HTTP
+    return {
+        "metadata": owner.metadata(owner.name),
+        "spec": {
+            "selector": _selector(owner, revision),
+            "ports": [_port("http", names.SERVICE_PORT, target)],
+        },
     }
 
 
@@ -242,8 +269,8 @@ def _container(
         "imagePullPolicy": server.pull_policy if is_built_in else "IfNotPresent",
         "env": _environment(owner, spec, revision),
         "ports": [
-            {"name": "http", "containerPort": names.PORT_HTTP, "protocol": "TCP"},
-            {"name": "grpc", "containerPort": names.PORT_GRPC, "protocol": "TCP"},
+            {"name": name, "containerPort": port, "protocol": "TCP"}
+            for name, port in (_PORTS if is_built_in else _PORTS[:2])
         ],
         "readinessProbe": {
             "httpGet": {"path": "/v2/health/ready", "port": "http"},
@@ -330,7 +357,12 @@ def _mounts(spec: ModelDeploymentSpec) -> list[Object]:
 
 
 def _resources(spec: ModelDeploymentSpec, pool: ComputePoolSpec) -> Object:
-    merged = spec.compute.resources.over(pool.resources).model_dump(mode="json")
+    """Merge by name: what the user wrote over what the pool gives."""
+    wanted: Resources = spec.compute.resources
+    merged = {
+        "requests": dict(pool.resources.requests) | dict(wanted.requests),
+        "limits": dict(pool.resources.limits) | dict(wanted.limits),
+    }
     return {kind: values for kind, values in merged.items() if values}
 
 

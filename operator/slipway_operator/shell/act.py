@@ -7,10 +7,13 @@ from slipway_operator.adapters.kube import KubeClient
 from slipway_operator.engine.actions import (
     Action,
     EnsureWorkload,
+    LeadToPods,
     PublishAddress,
     RecordDigest,
     RecordRevision,
     RemoveRevision,
+    SweepEndpoints,
+    WithdrawAddress,
 )
 from slipway_operator.render import workload
 from slipway_operator.render.workload import Owner, ServerImage
@@ -47,6 +50,17 @@ class Actor:
                     body = workload.endpoint_slice(owner, port, addresses)
                     await self._client.apply(kinds.ENDPOINT_SLICES, body)
                     await self._client.apply(kinds.SERVICES, workload.client_service(owner, port))
+                case LeadToPods(revision):
+                    body = workload.client_service_of_pods(
+                        owner, revision, template=templates[revision]
+                    )
+                    await self._client.apply(kinds.SERVICES, body)
+                case WithdrawAddress():
+                    await self._client.delete(
+                        kinds.ENDPOINT_SLICES, owner.name, namespace=owner.namespace
+                    )
+                case SweepEndpoints(slices):
+                    await self._sweep(owner, slices)
                 case _:
                     assert_never(action)
 
@@ -75,6 +89,11 @@ class Actor:
             await self._client.apply(kinds.DISRUPTION_BUDGETS, budget)
         body = workload.deployment(owner, revision, template=template, replicas=replicas)
         await self._client.apply(kinds.DEPLOYMENTS, body)
+
+    async def _sweep(self, owner: Owner, slices: tuple[str, ...]) -> None:
+        for name in slices:
+            await self._client.delete(kinds.ENDPOINT_SLICES, name, namespace=owner.namespace)
+        await self._client.delete(kinds.ENDPOINTS, owner.name, namespace=owner.namespace)
 
     async def _remove(self, owner: Owner, revision: str) -> None:
         for kind in (

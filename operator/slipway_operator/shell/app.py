@@ -32,6 +32,7 @@ from slipway_operator.adapters.xds import XdsServer
 from slipway_operator.engine import lease
 from slipway_operator.shell import gauges, readings
 from slipway_operator.shell.act import Actor
+from slipway_operator.shell.attachment import Attachment
 from slipway_operator.shell.guards import Guards
 from slipway_operator.shell.insight import Insight
 from slipway_operator.shell.keys import Keys
@@ -94,8 +95,8 @@ class Operator:
             vitals=self._vitals,
             table=self._table,
             ads=self._ads,
-            leads=self._leadership.may_serve,
         )
+        self._attachment = Attachment(self._client, settings.namespace, changed=self._add_all)
         rooms = Rooms(
             observer=Observer(
                 self._client,
@@ -103,6 +104,7 @@ class Operator:
                 guards=self._guards,
                 ports=self._ports,
                 models=self._models,
+                is_detaching=lambda: self._attachment.is_detaching,
             ),
             actor=Actor(self._client, server=settings.server),
             writer=StatusWriter(self._client),
@@ -159,6 +161,7 @@ class Operator:
         """Start in order: certificates, routers' server (held), state, release, events."""
         await _until_reached(self._keys.read)
         await self._xds.start(f"0.0.0.0:{names.PORT_XDS}", self._keys.credentials())
+        await _until_reached(self._attachment.read)
         await _until_reached(self._read_ports)
         await _until_reached(self._read_routers)
         async with asyncio.TaskGroup() as group:
@@ -172,6 +175,7 @@ class Operator:
             self._is_ready = True
             _log.info("ready: %d ModelDeployments", len(self._known))
             group.create_task(self._resync())
+            group.create_task(self._attachment.run())
             group.create_task(self._keys.run())
             await stopped.wait()
 

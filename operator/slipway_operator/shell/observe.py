@@ -5,6 +5,7 @@ No cache decides: what is read here is what is decided upon. Readings are transl
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -17,7 +18,6 @@ from slipway_operator.adapters.kube_resources import Resource
 from slipway_operator.adapters.model_probe import ModelProbe
 from slipway_operator.engine import orders
 from slipway_operator.engine.facts import Observation, Routing, Workload
-from slipway_operator.engine.room import Node
 from slipway_operator.engine.verdicts import GuardView
 from slipway_operator.shell import readings
 from slipway_operator.shell.guards import Guards
@@ -60,10 +60,12 @@ class Observer:
         guards: Guards,
         ports: PortBook,
         models: ModelProbe,
+        is_detaching: Callable[[], bool],
     ) -> None:
         self._client, self._models = client, models
+        self._is_detaching = is_detaching
         self._table, self._guards, self._ports = table, guards, ports
-        self._nodes: tuple[float, tuple[Object, ...]] = (float("-inf"), ())
+        self._nodes: tuple[float, frozenset[str]] = (float("-inf"), frozenset())
 
     async def look(self, owner: Owner) -> Snapshot | None:
         """Look now; None if there is no such ModelDeployment, or it is being deleted."""
@@ -72,12 +74,12 @@ class Observer:
         if found is None or found["metadata"].get("deletionTimestamp"):
             return None
         md = ModelDeployment.model_validate(found)
-        children = await self._children(md)
-        pool, conflicts, ready_nodes, nodes = await asyncio.gather(
+        listed = await self._listed(md)
+        children = _children(md, listed)
+        pool, conflicts, nodes = await asyncio.gather(
             self._pool(md.spec.compute.pool),
             self._conflicts(md, children),
             self._ready_nodes(children[kinds.PODS]),
-            self._offers(md),
         )
         port, published = self._address(owner, children[kinds.ENDPOINT_SLICES])
         revisions = children[kinds.CONTROLLER_REVISIONS]
@@ -85,7 +87,7 @@ class Observer:
             children[kinds.DEPLOYMENTS],
             children[kinds.SERVICES],
             children[kinds.PODS],
-            ready_nodes=ready_nodes,
+            ready_nodes=nodes,
         )
         for workload in workloads:
             self._guards.tell_pods(owner, workload.pods)
@@ -100,7 +102,8 @@ class Observer:
             conflicts=conflicts,
             routing=self._table.view(owner, port=port, published=published),
             guard=self._guards.view(owner),
-            nodes=nodes,
+            front=readings.front(name, children[kinds.SERVICES], listed[kinds.ENDPOINT_SLICES]),
+            is_detaching=self._is_detaching(),
         )
         return Snapshot(observation, templates, found["metadata"]["resourceVersion"])
 
@@ -110,7 +113,8 @@ class Observer:
         routing = self._table.view(snapshot.owner, port=before.port, published=before.published)
         return routing, self._guards.view(snapshot.owner)
 
-    async def _children(self, md: ModelDeployment) -> dict[Resource, list[Object]]:
+    async def _listed(self, md: ModelDeployment) -> dict[Resource, list[Object]]:
+        """List everything with the deployment's label, whosever it is."""
         selector = f"{names.LABEL_DEPLOYMENT}={md.metadata.name}"
         wanted = (
             kinds.DEPLOYMENTS,
@@ -125,13 +129,7 @@ class Observer:
                 for kind in wanted
             )
         )
-        found = {kind: list(listing.items) for kind, listing in zip(wanted, listings, strict=True)}
-        for kind in wanted:
-            if kind is not kinds.PODS:  # pods belong to ReplicaSets
-                found[kind] = [i for i in found[kind] if readings.is_owned(i, md.metadata.uid)]
-        mine = {readings.revision_of(item) for item in found[kinds.DEPLOYMENTS]}
-        found[kinds.PODS] = [p for p in found[kinds.PODS] if readings.revision_of(p) in mine]
-        return found
+        return {kind: list(listing.items) for kind, listing in zip(wanted, listings, strict=True)}
 
     async def _conflicts(
         self, md: ModelDeployment, children: dict[Resource, list[Object]]
@@ -186,18 +184,12 @@ class Observer:
         """Read the nodes, but only if a pod's trouble may be theirs."""
         if not readings.needs_nodes(pods):
             return None
-        return readings.ready_nodes(await self._read_nodes())
-
-    async def _offers(self, md: ModelDeployment) -> tuple[Node, ...] | None:
-        """Read what nodes offer, but only if something is to be begun on them."""
-        return None if orders.is_begun(md) else readings.nodes(await self._read_nodes())
-
-    async def _read_nodes(self) -> tuple[Object, ...]:
-        read_s, items = self._nodes
+        read_s, ready = self._nodes
         if time.monotonic() - read_s > NODES_FRESH_S:
-            items = tuple((await self._client.list(kinds.NODES)).items)
-            self._nodes = (time.monotonic(), items)
-        return items
+            listing = await self._client.list(kinds.NODES)
+            ready = readings.ready_nodes(listing.items)
+            self._nodes = (time.monotonic(), ready)
+        return ready
 
     def _address(self, owner: Owner, slices: list[Object]) -> tuple[int | None, tuple[str, ...]]:
         """Read port and router addresses from the deployment's own EndpointSlice."""
@@ -209,3 +201,18 @@ class Observer:
                 sorted(a for endpoint in own.get("endpoints") or () for a in endpoint["addresses"])
             )
         return self._ports.port(owner), published
+
+
+def _children(
+    md: ModelDeployment, listed: dict[Resource, list[Object]]
+) -> dict[Resource, list[Object]]:
+    """Pick what was made for this ModelDeployment."""
+    found = {
+        kind: items
+        if kind is kinds.PODS  # they belong to ReplicaSets
+        else [item for item in items if readings.is_owned(item, md.metadata.uid)]
+        for kind, items in listed.items()
+    }
+    mine = {readings.revision_of(item) for item in found[kinds.DEPLOYMENTS]}
+    found[kinds.PODS] = [pod for pod in found[kinds.PODS] if readings.revision_of(pod) in mine]
+    return found

@@ -5,15 +5,16 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from slipway_api import names
-from slipway_api.compute_pool import Resources, Toleration
-from slipway_operator.engine.facts import Record, Workload
+from slipway_operator.engine.facts import Front, Record, Workload
 from slipway_operator.engine.podevents import PodSeen, Terminated
-from slipway_operator.engine.room import Needs, Node, Taint
 
 Object = Mapping[str, Any]
 
 # Kubelet writes Initialized and the first Ready=False at once; timestamps have whole seconds.
 FIRST_STATUS: Final = timedelta(seconds=1)
+
+LABEL_SERVICE_NAME: Final = "kubernetes.io/service-name"
+LABEL_SLICE_MANAGER: Final = "endpointslice.kubernetes.io/managed-by"
 
 
 def is_owned(item: Object, uid: str) -> bool:
@@ -42,33 +43,7 @@ def records(revisions: Iterable[Object]) -> tuple[Record, ...]:
 def _record(item: Object) -> Record:
     revision = revision_of(item)
     identity = (item.get("data") or {}).get("identity", revision)  # early ones kept a template only
-    needs = _needs(item["data"]["template"]["spec"])
-    return Record(revision, int(item.get("revision", 0)), identity, _digest(item), needs)
-
-
-def _needs(pod: Object) -> Needs:
-    (container,) = pod["containers"]
-    return Needs(
-        selector=pod.get("nodeSelector") or {},
-        tolerations=tuple(map(Toleration.model_validate, pod.get("tolerations") or ())),
-        resources=Resources.model_validate(container.get("resources") or {}),
-    )
-
-
-def nodes(items: Iterable[Object]) -> tuple[Node, ...]:
-    """Read what nodes offer."""
-    return tuple(
-        Node(
-            name=item["metadata"]["name"],
-            labels=item["metadata"].get("labels") or {},
-            taints=tuple(
-                Taint(taint["key"], taint.get("value", ""), taint["effect"])
-                for taint in item["spec"].get("taints") or ()
-            ),
-            allocatable=item["status"].get("allocatable") or {},
-        )
-        for item in items
-    )
+    return Record(revision, int(item.get("revision", 0)), identity, _digest(item))
 
 
 def model_of(template: Object) -> str:
@@ -125,6 +100,32 @@ def workloads(
             ),
         )
         for revision in sorted(replicas.keys() | addresses.keys())
+    )
+
+
+def front(name: str, services: Iterable[Object], slices: Iterable[Object]) -> Front | None:
+    """Read the Service that clients call, and what Kubernetes made of its selector.
+
+    `services` are the deployment's own; `slices` may be anybody's. Kubernetes gives a slice the
+    labels of its Service.
+    """
+    own = next((item for item in services if item["metadata"]["name"] == name), None)
+    if own is None:
+        return None
+    made = [
+        item
+        for item in slices
+        if item["metadata"]["labels"].get(LABEL_SERVICE_NAME) == name
+        and item["metadata"]["labels"].get(LABEL_SLICE_MANAGER) != names.GROUP
+    ]
+    return Front(
+        selected=(own["spec"].get("selector") or {}).get(names.LABEL_REVISION),
+        slices=tuple(sorted(item["metadata"]["name"] for item in made)),
+        has_ready_pods=any(
+            (endpoint.get("conditions") or {}).get("ready")
+            for item in made
+            for endpoint in item.get("endpoints") or ()
+        ),
     )
 
 

@@ -56,15 +56,17 @@ class ServerProcess:
     termination: Path
     name: str
     ports: tuple[int, int] = field(default=(0, 0))
+    either_port: int = 0
 
     def find_ports(self) -> None:
-        pattern = re.compile(r"listening: HTTP (\d+), gRPC (\d+)")
+        pattern = re.compile(r"listening: HTTP (\d+), gRPC (\d+), either (\d+)")
         found = until(
             lambda: pattern.search(self.log.read_text()) or self.process.poll() is not None,
             what="the server listens",
         )
         if isinstance(found, re.Match):
             self.ports = (int(found[1]), int(found[2]))
+            self.either_port = int(found[3])
 
     @property
     def grpc_address(self) -> str:
@@ -123,6 +125,7 @@ def start(
         "host": "127.0.0.1",
         "http_port": 0,
         "grpc_port": 0,
+        "any_port": 0,
         "grace_s": 0,
         "model_dir": base / "model",
         "termination_log": base / "termination",

@@ -14,6 +14,7 @@ POD_NAMES = [
     "Deployment/slipway-operator",
     "Deployment/slipway-router",
     "Job/slipway-crds-upgrade",
+    "Job/slipway-detach",
     "Pod/slipway-test",
 ]
 # https://kubernetes.io/docs/concepts/security/pod-security-standards, Restricted

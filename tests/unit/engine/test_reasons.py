@@ -122,6 +122,12 @@ def _first_fails() -> Iterable[Decision]:
     yield world.step()
 
 
+def _detached() -> Iterable[Decision]:
+    world = World.rolling()
+    world.is_detaching = True
+    yield world.step()
+
+
 STORIES: Final[dict[Reason, Story]] = {
     Reason.SERVING: _first,
     Reason.FIRST_REVISION: _first,
@@ -148,9 +154,9 @@ STORIES: Final[dict[Reason, Story]] = {
     Reason.READINESS_LOST: _readiness_lost,
     Reason.SUPERSEDED: _superseded,
     Reason.ROLLED_BACK: _verdict(VerdictState.FAIL),
+    Reason.DETACHED: _detached,
     Reason.NO_WAY_BACK: _no_way_back,
     Reason.UNKNOWN_POOL: _obstacle(lambda world: setattr(world, "pool", None)),
-    Reason.NO_ROOM: _obstacle(lambda world: setattr(world, "nodes", ())),
     Reason.NAME_CONFLICT: _obstacle(lambda world: setattr(world, "conflicts", ("Service ml/x",))),
     Reason.NO_PORT: _obstacle(lambda world: setattr(world, "port", None)),
 }

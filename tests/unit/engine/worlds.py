@@ -17,9 +17,8 @@ from slipway_api.status import ModelDeploymentStatus
 from slipway_operator.engine import actions, plan
 from slipway_operator.engine.actions import Decision, Watch
 from slipway_operator.engine.decide import decide, told
-from slipway_operator.engine.facts import Observation, Routing, Workload
+from slipway_operator.engine.facts import Front, Observation, Routing, Workload
 from slipway_operator.engine.podevents import PodSeen, Terminated
-from slipway_operator.engine.room import Node
 from slipway_operator.engine.traffic import Traffic
 from slipway_operator.engine.verdicts import GuardView, Verdict
 from tests import builders
@@ -61,7 +60,6 @@ class World:
         self.command: str | None = None
         self.status_text = json.dumps({"observedGeneration": -1})
         self.pool: ComputePool | None = ComputePool()
-        self.nodes: tuple[Node, ...] | None = None
         self.conflicts: tuple[str, ...] = ()
         self.records: dict[str, int] = {}
         self.identities: dict[str, str] = {}
@@ -71,6 +69,8 @@ class World:
         self.routers = {name: Router(address) for name, address in builders.ROUTERS}
         self.port: int | None = builders.PORT
         self.published: tuple[str, ...] = ()
+        self.front: Front | None = None
+        self.is_detaching = False
         self.applied: Traffic | None = None
         self.watch: Watch | None = None
         self.verdicts: tuple[Verdict, ...] = (builders.verdict("failures", VerdictState.PASS),)
@@ -135,7 +135,8 @@ class World:
             conflicts=self.conflicts,
             routing=self.routing(),
             guard=self.guard(),
-            nodes=self.nodes,
+            front=self.front,
+            is_detaching=self.is_detaching,
         )
         if self.applied is not None:
             return seen
@@ -312,6 +313,16 @@ class World:
                 self.revisions.pop(revision, None)
             case actions.PublishAddress(_, addresses):
                 self.published = addresses
+                self.front = replace(self.front or Front(), selected=None)
+            case actions.LeadToPods(revision):
+                self.front = Front(revision, slices=("made-by-kubernetes",), has_ready_pods=True)
+            case actions.WithdrawAddress():
+                self.published = ()
+            case actions.SweepEndpoints(slices):
+                assert self.front is not None
+                assert self.front.selected is None, "Kubernetes would make them again"
+                left = tuple(name for name in self.front.slices if name not in slices)
+                self.front = replace(self.front, slices=left, has_ready_pods=bool(left))
             case _:
                 assert_never(action)
 

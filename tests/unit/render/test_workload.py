@@ -83,6 +83,10 @@ CASES: Final[dict[str, Callable[[], Any]]] = {
         workload.client_service(OWNER, builders.PORT),
         workload.endpoint_slice(OWNER, builders.PORT, ("10.1.0.1", "10.1.0.2")),
     ],
+    "address-without-routers": lambda: [
+        workload.client_service_of_pods(OWNER, REVISION, template=_template(wanted))
+        for wanted in (builders.spec(), FULL)
+    ],
 }
 
 

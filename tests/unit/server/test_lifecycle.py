@@ -48,7 +48,8 @@ async def house():
 async def run(house, load, stop, *, close_s=0.0) -> list[tuple[str, bool, float]]:
     registry, dataplane = house
     http, grpc = Listener(dataplane, close_s), Listener(dataplane)
-    await Lifecycle(dataplane, registry, http=http, grpc=grpc).run(
+    either = Listener(dataplane)
+    await Lifecycle(dataplane, registry, http=http, grpc=grpc, either=either).run(
         load, stop, grace_s=GRACE_S, drain_s=DRAIN_S
     )
     return http.told

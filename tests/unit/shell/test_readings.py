@@ -5,12 +5,10 @@ from typing import Any, Final
 
 import pytest
 
-from slipway_api.compute_pool import Resources, Toleration
 from slipway_api.conditions import Reason
 from slipway_operator.engine import podevents
-from slipway_operator.engine.facts import Record
+from slipway_operator.engine.facts import Front, Record
 from slipway_operator.engine.podevents import FindingKind
-from slipway_operator.engine.room import Needs, Node, Taint
 from slipway_operator.shell import readings
 from tests import builders
 
@@ -292,6 +290,32 @@ def test_deployments_services_and_pods_are_joined_by_revision() -> None:
     )
 
 
+def test_the_front_is_the_service_that_clients_call_and_what_kubernetes_made_for_it() -> None:
+    def endpoints(
+        name: str, manager: str, *, ready: bool, service: str = "churn"
+    ) -> dict[str, Any]:
+        labels = {readings.LABEL_SERVICE_NAME: service, readings.LABEL_SLICE_MANAGER: manager}
+        return {
+            "metadata": {"name": name, "labels": labels},
+            "endpoints": [{"addresses": ["10.0.0.5"], "conditions": {"ready": ready}}],
+        }
+
+    selector = {"slipway.dev/deployment": "churn", "slipway.dev/revision": "churn-0a"}
+    service = {"metadata": {"name": "churn"}, "spec": {"selector": selector}}
+    slices = [
+        endpoints("churn", "slipway.dev", ready=True),
+        endpoints("churn-x", "endpointslice-controller.k8s.io", ready=False),
+        endpoints("churn-0a-y", "endpointslice-controller.k8s.io", ready=True, service="churn-0a"),
+    ]
+
+    assert readings.front("churn", [service], slices) == Front("churn-0a", ("churn-x",), False)
+    slices[1] = endpoints("churn-x", "endpointslice-controller.k8s.io", ready=True)
+    assert readings.front("churn", [service], slices) == Front("churn-0a", ("churn-x",), True)
+    plain: dict[str, Any] = {"metadata": {"name": "churn"}, "spec": {}}
+    assert readings.front("churn", [plain], slices[:1]) == Front()
+    assert readings.front("churn", [], slices) is None
+
+
 def test_records_are_listed_oldest_first() -> None:
     found = readings.records(
         [
@@ -301,8 +325,8 @@ def test_records_are_listed_oldest_first() -> None:
     )
 
     assert found == (
-        Record("churn-0a", 3, "churn-0a", "", NEEDS_NOTHING),
-        Record("churn-0b", 12, "churn-0a", "sha256:0b", NEEDS_NOTHING),
+        Record("churn-0a", 3, "churn-0a", ""),
+        Record("churn-0b", 12, "churn-0a", "sha256:0b"),
     )
 
 
@@ -313,9 +337,6 @@ def test_a_digest_left_open_is_what_the_first_pod_told() -> None:
 
     assert [record.digest for record in readings.records([open_, told])] == [None, "sha256:0a"]
     assert readings.model_of(open_["data"]["template"]) == "churn"
-
-
-NEEDS_NOTHING = Needs({}, (), Resources())
 
 
 def _recorded(
@@ -329,41 +350,6 @@ def _recorded(
     if identity is not None:  # early ones kept a template only
         data["identity"] = identity
     return _labelled(revision) | {"revision": number, "data": data}
-
-
-def test_what_kept_pods_need_of_a_node_is_read_from_their_template() -> None:
-    item = _recorded("churn-0a", 3, value="")
-    pod = item["data"]["template"]["spec"]
-    pod["nodeSelector"] = {"pool": "gpu"}
-    pod["tolerations"] = [{"key": "nvidia.com/gpu", "operator": "Exists"}]
-    pod["containers"][0]["resources"] = {"limits": {"nvidia.com/gpu": 1}}
-
-    (record,) = readings.records([item])
-
-    assert record.needs == Needs(
-        {"pool": "gpu"},
-        (Toleration(key="nvidia.com/gpu", operator="Exists"),),
-        Resources(limits={"nvidia.com/gpu": 1}),
-    )
-
-
-def test_nodes_are_read_with_what_they_offer() -> None:
-    item = {
-        "metadata": {"name": "worker-1", "labels": {"pool": "gpu"}},
-        "spec": {"taints": [{"key": "nvidia.com/gpu", "effect": "NoSchedule"}]},
-        "status": {"allocatable": {"cpu": "3920m", "nvidia.com/gpu": "2"}},
-    }
-    bare: dict[str, Any] = {"metadata": {"name": "worker-2"}, "spec": {}, "status": {}}
-
-    assert readings.nodes([item, bare]) == (
-        Node(
-            "worker-1",
-            {"pool": "gpu"},
-            (Taint("nvidia.com/gpu", "", "NoSchedule"),),
-            {"cpu": "3920m", "nvidia.com/gpu": "2"},
-        ),
-        Node("worker-2", {}, (), {}),
-    )
 
 
 def test_an_object_is_ours_by_uid_and_a_leftover_by_name() -> None:
