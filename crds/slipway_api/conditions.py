@@ -60,6 +60,7 @@ class Reason(StrEnum):
     ROLLED_BACK = "RolledBack"
     NO_WAY_BACK = "NoWayBack"  # stable cannot serve, the candidate keeps its share
     # what the user must correct
+    INVALID_SPECIFICATION = "InvalidSpecification"  # older than a rule that it breaks
     UNKNOWN_POOL = "UnknownPool"
     NAME_CONFLICT = "NameConflict"
     NO_PORT = "NoPort"

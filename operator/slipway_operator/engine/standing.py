@@ -106,15 +106,45 @@ def conditions(
     elif not standing.is_ready:
         reason = Reason.PAUSED if is_paused else standing.reason
         claims.append((ConditionType.RECONCILING, True, reason, standing.message))
-    return tuple(_condition(claim, seen, now) for claim in claims)
+    metadata = seen.deployment.metadata
+    return tuple(
+        _condition(claim, seen.deployment.status, generation=metadata.generation, now=now)
+        for claim in claims
+    )
+
+
+def unreadable(
+    before: status.ModelDeploymentStatus, message: str, *, generation: int, now: datetime
+) -> status.ModelDeploymentStatus:
+    """Say of an object that breaks a newer rule that nothing of it is carried out.
+
+    Everything else of its status stays: routers and pods are left as they are.
+    """
+    claims = (
+        (ConditionType.READY, False, Reason.INVALID_SPECIFICATION, message),
+        (ConditionType.STALLED, True, Reason.INVALID_SPECIFICATION, message),
+    )
+    available = [c for c in before.conditions if c.type == ConditionType.AVAILABLE]
+    told = (_condition(claim, before, generation=generation, now=now) for claim in claims)
+    return before.model_copy(
+        update={
+            "observed_generation": generation,
+            "phase": Phase.STALLED if before.stable else Phase.FAILED,
+            "conditions": (*available, *told),
+        }
+    )
 
 
 def _condition(
-    claim: tuple[ConditionType, bool, Reason, str], seen: Observation, now: datetime
+    claim: tuple[ConditionType, bool, Reason, str],
+    earlier: status.ModelDeploymentStatus,
+    *,
+    generation: int,
+    now: datetime,
 ) -> status.Condition:
     type_, is_true, reason, message = claim
     text = "True" if is_true else "False"
-    before = next((c for c in seen.deployment.status.conditions if c.type == type_), None)
+    before = next((c for c in earlier.conditions if c.type == type_), None)
     is_same = before is not None and before.status == text
     return status.Condition(
         type=type_,
@@ -122,5 +152,5 @@ def _condition(
         reason=reason,
         message=status.clip(message, status.MESSAGE_LENGTH_MAX),
         last_transition_time=before.last_transition_time if before and is_same else now,
-        observed_generation=seen.deployment.metadata.generation,
+        observed_generation=generation,
     )

@@ -9,9 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from pydantic import ValidationError
+
 from slipway_api import names
 from slipway_api.compute_pool import ComputePool
-from slipway_api.model_deployment import ModelDeployment
+from slipway_api.model_deployment import Metadata, ModelDeployment
+from slipway_api.status import ModelDeploymentStatus
 from slipway_operator.adapters import kube_resources as kinds
 from slipway_operator.adapters.kube import KubeClient
 from slipway_operator.adapters.kube_resources import Resource
@@ -33,6 +36,15 @@ REVISION_KINDS: Final = (kinds.SERVICES, kinds.DEPLOYMENTS, kinds.CONTROLLER_REV
 
 class LeftoverError(Exception):
     """Objects of an earlier ModelDeployment of this name are still being collected: try later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A ModelDeployment that breaks a rule newer than itself; `message` names field and rule."""
+
+    metadata: Metadata
+    status: ModelDeploymentStatus
+    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,13 +79,16 @@ class Observer:
         self._table, self._guards, self._ports = table, guards, ports
         self._nodes: tuple[float, frozenset[str]] = (float("-inf"), frozenset())
 
-    async def look(self, owner: Owner) -> Snapshot | None:
+    async def look(self, owner: Owner) -> Snapshot | Unreadable | None:
         """Look now; None if there is no such ModelDeployment, or it is being deleted."""
         namespace, name = owner
         found = await self._client.find(kinds.MODEL_DEPLOYMENTS, name, namespace=namespace)
         if found is None or found["metadata"].get("deletionTimestamp"):
             return None
-        md = ModelDeployment.model_validate(found)
+        try:
+            md = ModelDeployment.model_validate(found)
+        except ValidationError as error:
+            return _unreadable(found, error)
         listed = await self._listed(md)
         children = _children(md, listed)
         pool, conflicts, nodes = await asyncio.gather(
@@ -216,3 +231,16 @@ def _children(
     mine = {readings.revision_of(item) for item in found[kinds.DEPLOYMENTS]}
     found[kinds.PODS] = [pod for pod in found[kinds.PODS] if readings.revision_of(pod) in mine]
     return found
+
+
+def _unreadable(found: Object, error: ValidationError) -> Unreadable:
+    """Read what the operator itself wrote; raises if that breaks a rule too."""
+    broken = (
+        f"{'.'.join(map(str, each['loc'])) or 'the object'}: {each['msg']}"
+        for each in error.errors(include_url=False, include_input=False)
+    )
+    return Unreadable(
+        Metadata.model_validate(found["metadata"]),
+        ModelDeploymentStatus.model_validate(found.get("status") or {}),
+        f"{'; '.join(broken)}. Nothing of it is carried out until the specification is corrected",
+    )

@@ -15,12 +15,13 @@ from slipway_operator.adapters import logs
 from slipway_operator.adapters.event_source import Key, KeyKind
 from slipway_operator.adapters.events import EventRecorder, Notice, Subject
 from slipway_operator.adapters.kube_errors import Conflict
+from slipway_operator.engine import standing
 from slipway_operator.engine.actions import Decision
 from slipway_operator.engine.decide import decide, told
 from slipway_operator.shell.act import Actor
 from slipway_operator.shell.guards import Guards
 from slipway_operator.shell.insight import Insight
-from slipway_operator.shell.observe import LeftoverError, Observer, Owner, Snapshot
+from slipway_operator.shell.observe import LeftoverError, Observer, Owner, Snapshot, Unreadable
 from slipway_operator.shell.ports import PortBook
 from slipway_operator.shell.record import StatusWriter
 from slipway_operator.shell.routing import RoutingTable
@@ -67,6 +68,9 @@ class Reconciler:
         if snapshot is None:
             self._let_go(owner)
             return
+        if isinstance(snapshot, Unreadable):
+            await self._refuse(snapshot)
+            return
         self._gone_s.pop(owner, None)
         snapshot = self._with_found(snapshot)
         self._snapshots[owner] = snapshot
@@ -81,6 +85,14 @@ class Reconciler:
             return
         if decision.wake_at is not None:
             self._wake_in(_key(owner), max(0.0, (decision.wake_at - now).total_seconds()))
+
+    async def _refuse(self, found: Unreadable) -> None:
+        """Say in the status that the object cannot be read; its routers and pods are left alone."""
+        now, generation = datetime.now(UTC), found.metadata.generation
+        status = standing.unreadable(found.status, found.message, generation=generation, now=now)
+        await self._rooms.writer.write(
+            found, status, resource_version=found.metadata.resource_version
+        )
 
     def _with_found(self, snapshot: Snapshot) -> Snapshot:
         """Add, before the first push, what routers were left with by another process."""

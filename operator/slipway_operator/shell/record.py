@@ -7,9 +7,9 @@ in what room is left.
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
-from slipway_api.model_deployment import ModelDeployment
+from slipway_api.model_deployment import Metadata
 from slipway_api.status import ModelDeploymentStatus
 from slipway_operator.adapters import kube_resources as kinds
 from slipway_operator.adapters.kube import KubeClient
@@ -19,6 +19,16 @@ Object = dict[str, Any]
 Owner = tuple[str, str]
 
 NUMBERS_S: Final = 10.0  # evidence in status is at most this old
+
+
+class Recorded(Protocol):
+    """What a status is written to: an object with the status that it has."""
+
+    @property
+    def metadata(self) -> Metadata: ...
+
+    @property
+    def status(self) -> ModelDeploymentStatus: ...
 
 
 class StatusWriter:
@@ -32,7 +42,7 @@ class StatusWriter:
         self._line = _Line(clock)
 
     async def write(
-        self, deployment: ModelDeployment, status: ModelDeploymentStatus, *, resource_version: str
+        self, deployment: Recorded, status: ModelDeploymentStatus, *, resource_version: str
     ) -> float | None:
         """Write what is new. Gives the seconds until numbers may be written, None if none wait.
 

@@ -1,11 +1,13 @@
 """Every word of the vocabulary is yielded by something; a word that nothing yields is deleted."""
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Final
 
 import pytest
 
 from slipway_api.conditions import Outcome, Phase, Reason, VerdictState
+from slipway_operator.engine import standing
 from slipway_operator.engine.actions import Decision
 from slipway_operator.engine.podevents import START_DEADLINE_S
 from slipway_operator.engine.rollout import READINESS_LOST_S
@@ -128,6 +130,13 @@ def _detached() -> Iterable[Decision]:
     yield world.step()
 
 
+def _unreadable() -> Iterable[Decision]:
+    """No decision: the object cannot be read, so none is made about it."""
+    decision = World.serving().settle()
+    words = standing.unreadable(decision.status, "broken", generation=2, now=builders.START)
+    yield replace(decision, status=words)
+
+
 STORIES: Final[dict[Reason, Story]] = {
     Reason.SERVING: _first,
     Reason.FIRST_REVISION: _first,
@@ -156,6 +165,7 @@ STORIES: Final[dict[Reason, Story]] = {
     Reason.ROLLED_BACK: _verdict(VerdictState.FAIL),
     Reason.DETACHED: _detached,
     Reason.NO_WAY_BACK: _no_way_back,
+    Reason.INVALID_SPECIFICATION: _unreadable,
     Reason.UNKNOWN_POOL: _obstacle(lambda world: setattr(world, "pool", None)),
     Reason.NAME_CONFLICT: _obstacle(lambda world: setattr(world, "conflicts", ("Service ml/x",))),
     Reason.NO_PORT: _obstacle(lambda world: setattr(world, "port", None)),
