@@ -40,6 +40,7 @@ class Reason(StrEnum):
     HOLDING = "Holding"  # a step's hold time runs
     INSUFFICIENT_DATA = "InsufficientData"
     MEASUREMENT_UNAVAILABLE = "MeasurementUnavailable"
+    ALERT_FIRING = "AlertFiring"  # before the candidate had weight: holds; afterwards: aborts
     SHEDDING = "Shedding"  # the candidate sheds load: more weight would not help
     PODS_DISTURBED = "PodsDisturbed"  # eviction, drain, lost node: held while pods are replaced
     ABORTING = "Aborting"

@@ -6,12 +6,11 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AwareDatetime, Field
 
+from slipway_api.analysis import Analysis
 from slipway_api.base import (
     DNS_LABEL_PATTERN,
-    DURATION_PATTERN,
     ContractModel,
     Duration,
-    Percent,
     cel_text,
     duration_s,
 )
@@ -24,8 +23,6 @@ from slipway_api.workload import Compute, Runtime
 STEP_COUNT_MAX: Final = 20
 HEADER_PATTERN: Final = r"^[a-z0-9]([-_a-z0-9]*[a-z0-9])?$"
 COOKIE_PATTERN: Final = r"^[-_.A-Za-z0-9]+$"
-# A share above 0 % and at most 100 %.
-ERROR_RATE_PATTERN: Final = r"^(100(\.0{1,3})?|[0-9]{1,2}(\.[0-9]{1,3})?)%$"
 
 
 class CanaryStep(ContractModel):
@@ -130,101 +127,6 @@ def default_strategy() -> Strategy:
     strategy by `kubectl apply`, which adds the new one and leaves what it never wrote.
     """
     return Strategy(canary=DEFAULT_CANARY)
-
-
-class Metric(ContractModel):
-    """A gate: a measurement of candidate and stable with a limit."""
-
-    name: Annotated[
-        Literal["error-rate", "latency-p50", "latency-p90", "latency-p95", "latency-p99"],
-        Field(description="A built-in measurement, taken by the routers on every attempt."),
-    ]
-    max: Annotated[
-        str | None,
-        Field(
-            max_length=32,
-            description="Absolute limit: a percentage for error-rate (1%), a duration for"
-            " latency (200ms).",
-        ),
-    ] = None
-    max_increase: Annotated[
-        Percent | None,
-        Field(description="Limit relative to stable over the same time, e.g. 20%."),
-    ] = None
-
-    @rule(
-        "has(self.max) || has(self.maxIncrease)",
-        message="give a limit: max (absolute) or maxIncrease (relative to stable), or both",
-    )
-    def has_a_limit(self) -> bool:
-        return self.max is not None or self.max_increase is not None
-
-    @rule(
-        "!has(self.max) || self.name != 'error-rate' ||"
-        f" (self.max.matches({cel_text(ERROR_RATE_PATTERN)}) && self.max.matches('[1-9]'))",
-        message="max of error-rate is a percentage above 0% and up to 100%, e.g. max: 1%",
-        field="max",
-    )
-    def error_rate_is_a_percentage(self) -> bool:
-        if self.max is None or self.name != "error-rate":
-            return True
-        return bool(re.fullmatch(ERROR_RATE_PATTERN, self.max) and re.search("[1-9]", self.max))
-
-    @rule(
-        "!has(self.max) || self.name == 'error-rate' ||"
-        f" (self.max.matches({cel_text(DURATION_PATTERN)}) && self.max.matches('[1-9]'))",
-        message="max of a latency is a duration above 0, e.g. max: 200ms",
-        field="max",
-    )
-    def latency_is_a_duration(self) -> bool:
-        if self.max is None or self.name == "error-rate":
-            return True
-        return bool(re.fullmatch(DURATION_PATTERN, self.max) and re.search("[1-9]", self.max))
-
-
-class Insufficient(ContractModel):
-    """What to do when there is too little traffic for a verdict."""
-
-    after: Annotated[Duration, Field(description="How long to wait for samples in a step.")] = "30m"
-    then: Annotated[
-        Literal["hold", "pause", "promote"],
-        Field(description="hold: keep waiting; pause: ask a person; promote: go on unproven."),
-    ] = "hold"
-
-    @rule(
-        "!has(self.after) || duration(self.after) <= duration('168h')",
-        message="after may be at most 168h; to wait for ever write then: hold",
-        field="after",
-    )
-    def wait_ends(self) -> bool:
-        return duration_s(self.after) <= 168 * 3600
-
-
-class Analysis(ContractModel):
-    """Which measurements decide. Failures, refusals and pod health are always watched."""
-
-    metrics: Annotated[
-        tuple[Metric, ...],
-        Field(
-            max_length=5,
-            description="Limits besides the built-in comparison of failures and refusals.",
-            json_schema_extra={
-                "x-kubernetes-list-type": "map",
-                "x-kubernetes-list-map-keys": ["name"],
-            },
-        ),
-    ] = ()
-    insufficient: Annotated[
-        Insufficient, Field(description="What to do when there is too little traffic.")
-    ] = Insufficient()
-
-    @rule(
-        "!has(self.metrics) || self.metrics.all(m, self.metrics.exists_one(o, o.name == m.name))",
-        message="a metric is given twice: put max and maxIncrease into one entry",
-        field="metrics",
-    )
-    def names_each_metric_once(self) -> bool:
-        return len({metric.name for metric in self.metrics}) == len(self.metrics)
 
 
 class Sticky(ContractModel):

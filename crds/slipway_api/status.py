@@ -10,16 +10,19 @@ from typing import Annotated, Final, Literal
 
 from pydantic import AwareDatetime, Field
 
+from slipway_api.analysis import METRIC_COUNT_MAX
 from slipway_api.base import ContractModel
 
 MESSAGE_LENGTH_MAX: Final = 512
 NOTE_LENGTH_MAX: Final = 256
 EVIDENCE_LENGTH_MAX: Final = 4096
-VERDICT_COUNT_MAX: Final = 12
+# With six metrics: errors, refusals, a limit of errors, two for each of four latencies, a query;
+# and three alerts.
+VERDICT_COUNT_MAX: Final = 15
 HISTORY_COUNT_MAX: Final = 10
 REJECTED_COUNT_MAX: Final = 10
 DRAIN_COUNT_MAX: Final = 4
-CONDITION_COUNT_MAX: Final = 6
+CONDITION_COUNT_MAX: Final = 4
 
 Timestamp = Annotated[AwareDatetime, Field(json_schema_extra={"maxLength": 32})]
 RevisionName = Annotated[str, Field(max_length=63)]
@@ -96,8 +99,8 @@ class Waiting(ContractModel):
 class Address(ContractModel):
     """Where clients inside the cluster find the model."""
 
-    url: Annotated[str, Field(max_length=256, description="Base URL for REST.")]
-    grpc: Annotated[str, Field(max_length=256, description="Authority for gRPC.")]
+    url: Annotated[str, Field(max_length=128, description="Base URL for REST.")]
+    grpc: Annotated[str, Field(max_length=128, description="Authority for gRPC.")]
     router_port: Annotated[
         SmallCount,
         Field(description="Port on every router pod, for kubectl port-forward to a router."),
@@ -123,9 +126,12 @@ class Sample(ContractModel):
 class VerdictStatus(ContractModel):
     """What one gate says, with the numbers behind it."""
 
-    gate: Annotated[str, Field(max_length=63, description="The gate's name.")]
+    gate: Annotated[str, Field(max_length=72, description="The gate's name.")]
     verdict: Annotated[
-        Word, Field(description="pass, fail, insufficient (too few samples) or unavailable.")
+        str,
+        Field(
+            max_length=20, description="pass, fail, insufficient (too few samples) or unavailable."
+        ),
     ]
     message: Annotated[Note, Field(description="The verdict in a sentence, with numbers.")] = ""
     candidate: Annotated[Sample, Field(description="Measured on the candidate.")] = Sample()
@@ -135,6 +141,12 @@ class VerdictStatus(ContractModel):
         Count | None,
         Field(description="About how many more a verdict takes; absent if it cannot be foreseen."),
     ] = None
+    value: Annotated[
+        float | None, Field(ge=-1e300, le=1e300, description="The number that a query gave last.")
+    ] = None
+    limit: Annotated[
+        str | None, Field(max_length=40, description="What the number of a query is held against.")
+    ] = None
 
 
 class Abort(ContractModel):
@@ -143,6 +155,19 @@ class Abort(ContractModel):
     reason: Annotated[Word, Field(description="The cause, in one word.")]
     message: Annotated[Note, Field(description="The cause, in a sentence.")] = ""
     at: Annotated[Timestamp, Field(description="When it was decided.")]
+
+
+class QueryState(ContractModel):
+    """Memory of a gate that asks Prometheus, in this step."""
+
+    gate: Annotated[str, Field(max_length=63, description="The gate's name.")]
+    measured_at: Annotated[
+        Timestamp | None, Field(description="When the query gave a number last.")
+    ] = None
+    count: Annotated[SmallCount, Field(description="How many numbers it gave.")] = 0
+    bad_in_row: Annotated[
+        SmallCount, Field(description="How many of the last ones were beyond the limit.")
+    ] = 0
 
 
 class RolloutState(ContractModel):
@@ -167,6 +192,18 @@ class RolloutState(ContractModel):
     ] = 0
     step_started_at: Annotated[
         Timestamp | None, Field(description="When every router showed the step's weight.")
+    ] = None
+    stopped_since: Annotated[
+        Timestamp | None,
+        Field(description="Since when the step's clock stands, because a source is away."),
+    ] = None
+    stopped_seconds: Annotated[
+        float,
+        Field(ge=0, le=1e9, description="How long the step's clock stood before, in all."),
+    ] = 0.0
+    weighted_at: Annotated[
+        Timestamp | None,
+        Field(description="When the candidate was first to get weight; alerts count from then."),
     ] = None
     unready_since: Annotated[
         Timestamp | None,
@@ -197,6 +234,10 @@ class RolloutState(ContractModel):
         float | None,
         Field(ge=0, le=1e6, description="How much failures come in clumps, measured on stable."),
     ] = None
+    queries: Annotated[
+        tuple[QueryState, ...],
+        Field(max_length=METRIC_COUNT_MAX, description="Memory of the gates that ask Prometheus."),
+    ] = ()
 
 
 class Draining(ContractModel):

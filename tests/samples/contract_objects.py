@@ -52,7 +52,15 @@ FULL_SPEC: Final[Object] = {
             {"name": "error-rate", "max": "0.5%", "maxIncrease": "20%"},
             {"name": "latency-p99", "max": "250ms"},
             {"name": "latency-p50", "maxIncrease": "150%"},
+            {
+                "name": "business",
+                "query": 'avg_over_time(value{revision={{candidate}}, ns="{{namespace}}"}[1m])',
+                "min": 0.9,
+                "max": 5,
+                "interval": "30s",
+            },
         ],
+        "alerts": [{"name": "ChurnModelBroken", "labels": {"service": "churn"}}],
         "insufficient": {"after": "10m", "then": "pause"},
     },
     "traffic": {"timeout": "1h", "retry": "unprocessed"},
@@ -94,6 +102,10 @@ def _step(**fields: Any) -> Object:
     return {"canary": {"steps": [{"weight": 5, **fields}]}}
 
 
+def _query(**fields: Any) -> list[Object]:
+    return [{"name": "business", "query": "vector(1)", **fields}]
+
+
 _SCHEME: Final = "uri must begin with"
 _HTTP: Final = "write http(s)://HOST/PATH"
 _S3: Final = "write s3://BUCKET/KEY"
@@ -105,6 +117,7 @@ _LATENCY: Final = "max of a latency is a duration above 0"
 _LABELS: Final = "labels under slipway.dev/ and app.kubernetes.io/ are set by the operator"
 _ANNOTATIONS: Final = "annotations under slipway.dev/ and app.kubernetes.io/ are set by"
 _RESERVED: Final = "the operator sets this variable itself"
+_PLACEHOLDER: Final = "a query may hold {{namespace}}, {{name}}"
 _TIMEOUT: Final = "timeout must be above 0 and at most 1h"
 
 REFUSED: Final = (
@@ -154,6 +167,31 @@ REFUSED: Final = (
         [{"name": "error-rate", "max": "1%"}, {"name": "error-rate", "maxIncrease": "5%"}],
         "a metric is given twice",
     ),
+    Refused("spec.analysis.metrics", [{"name": "error-rate", "max": 1}], _RATE),
+    Refused("spec.analysis.metrics", [{"name": "latency-p99", "max": 200}], _LATENCY),
+    Refused("spec.analysis.metrics", [{"name": "latency-p98", "max": "9ms"}], "name one of"),
+    Refused("spec.analysis.metrics", [{"name": "business", "min": 0.9}], "or give a query"),
+    Refused("spec.analysis.metrics", _query(name="errors", min=1), "give the query another"),
+    Refused("spec.analysis.metrics", _query(name="error-rate", min=1), "give the query another"),
+    Refused("spec.analysis.metrics", _query(), "a query has min, max or both"),
+    Refused("spec.analysis.metrics", _query(max="5%"), "max of a query is a number"),
+    Refused("spec.analysis.metrics", _query(max="200ms"), "max of a query is a number"),
+    Refused("spec.analysis.metrics", _query(min=2, max=1), "let min be the smaller one"),
+    Refused("spec.analysis.metrics", _query(min=0.5, max="0.4"), "let min be the smaller one"),
+    Refused("spec.analysis.metrics", [{"name": "error-rate", "max": "1%", "min": 0}], "min is for"),
+    Refused("spec.analysis.metrics", _query(maxIncrease="5%"), "let the query divide"),
+    Refused("spec.analysis.metrics", _query(query="up{{{pod}}}", min=1), _PLACEHOLDER),
+    Refused("spec.analysis.metrics", _query(query="{{ name }}", min=1), _PLACEHOLDER),
+    Refused("spec.analysis.metrics", _query(query="up > {{name}", min=1), _PLACEHOLDER),
+    Refused("spec.analysis.metrics", _query(min=1, interval="500ms"), "interval is 1s to 10m"),
+    Refused("spec.analysis.metrics", _query(min=1, interval="11m"), "interval is 1s to 10m"),
+    Refused(
+        "spec.analysis.metrics",
+        [{"name": "error-rate", "max": "1%", "interval": "5s"}],
+        "for a query only",
+    ),
+    Refused("spec.analysis.alerts", [{"name": "A"}, {"name": "A"}], "an alert is given twice"),
+    Refused("spec.analysis.alerts", [{"name": "A", "labels": {"a-b": "c"}}], "as in Prometheus"),
     Refused("spec.analysis.insufficient", {"after": "200h"}, "after may be at most 168h"),
     Refused("spec.traffic.timeout", "0s", _TIMEOUT),
     Refused("spec.traffic.sticky", {}, "give a header or a cookie"),
@@ -176,6 +214,11 @@ TAKEN: Final = (
     changed(MINIMAL, "spec.traffic.sticky", {"header": "x-user-id"}),
     changed(MINIMAL, "spec.traffic.sticky", {"cookie": "SESSION_ID"}),
     changed(MINIMAL, "spec.analysis.metrics", [{"name": "error-rate", "max": "100%"}]),
+    changed(MINIMAL, "spec.analysis.metrics", _query(min=0.9)),
+    changed(MINIMAL, "spec.analysis.metrics", _query(min=1, max="1.0", interval="10m")),
+    changed(MINIMAL, "spec.analysis.metrics", _query(query="{job='a'} < {{name}}", max=-3)),
+    changed(MINIMAL, "spec.analysis.metrics", _query(query="a" * 2048, max="-0.5")),
+    changed(MINIMAL, "spec.analysis.alerts", [{"name": "A"}, {"name": "B b", "labels": {"c": ""}}]),
 )
 
 POOL: Final[Object] = {

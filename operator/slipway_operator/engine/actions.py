@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
-from slipway_api.model_deployment import Analysis
-from slipway_api.status import ModelDeploymentStatus
+from slipway_api.analysis import Analysis
+from slipway_api.status import ModelDeploymentStatus, QueryState
 from slipway_operator.engine.traffic import Traffic
 
 
@@ -98,6 +98,9 @@ class Watch:
     step_index: int
     evidence: str | None
     phi: float | None
+    step_started_at: datetime | None = None
+    weighted_at: datetime | None = None
+    queries: tuple[QueryState, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

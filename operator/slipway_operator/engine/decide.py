@@ -24,6 +24,7 @@ from slipway_operator.engine import (
     resumption,
     rollout,
     standing,
+    stepclock,
     upkeep,
 )
 from slipway_operator.engine.actions import Action, Decision
@@ -216,6 +217,9 @@ def _watch(now_course: Course, seen: Observation) -> actions.Watch | None:
         step_index=memory.step_index,
         evidence=memory.evidence or None,
         phi=memory.phi,
+        step_started_at=memory.step_started_at,
+        weighted_at=memory.weighted_at,
+        queries=memory.queries,
     )
 
 
@@ -226,7 +230,8 @@ def _status(
     guard = seen.guard
     memory = now_course.rollout
     if guard is not None and memory is not None and guard.rollout == memory.id:
-        memory = memory.model_copy(update={"evidence": guard.evidence, "phi": guard.phi})
+        known = {"evidence": guard.evidence, "phi": guard.phi, "queries": guard.queries}
+        memory = memory.model_copy(update=known)
     return status.ModelDeploymentStatus(
         observed_generation=metadata.generation,
         phase=stand.phase,
@@ -257,9 +262,9 @@ def _step(now_course: Course, seen: Observation) -> status.Step | None:
     spec = seen.deployment.spec
     steps = plan.compile_strategy(spec.strategy, spec.compute.replicas)
     index = min(memory.step_index, len(steps.steps))
-    ends = None
-    if memory.step_started_at is not None and index < len(steps.steps):
-        ends = memory.step_started_at + timedelta(seconds=steps.steps[index].hold_s)
+    ends, counted_from = None, stepclock.counted_from(memory)
+    if counted_from is not None and index < len(steps.steps):
+        ends = counted_from + timedelta(seconds=steps.steps[index].hold_s)
     return status.Step(
         index=min(index + 1, len(steps.steps)),
         count=len(steps.steps),
@@ -304,6 +309,8 @@ def _verdicts(now_course: Course, seen: Observation) -> tuple[status.VerdictStat
             stable=status.Sample(count=verdict.stable_count, bad=verdict.stable_bad_count),
             have=verdict.have,
             need=verdict.need,
+            value=verdict.value,
+            limit=verdict.limit,
         )
         for verdict in seen.guard.verdicts[: status.VERDICT_COUNT_MAX]
     )

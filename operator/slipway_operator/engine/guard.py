@@ -7,7 +7,7 @@ what follows from a verdict.
 
 from typing import Any, Final, NamedTuple
 
-from slipway_api.model_deployment import Analysis
+from slipway_api.analysis import Analysis
 from slipway_operator.engine.attempts import Attempt, AttemptClass, classify
 from slipway_operator.engine.evidence import Evidence, decode, encode
 from slipway_operator.engine.flights import Flights

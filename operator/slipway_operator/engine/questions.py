@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from slipway_api.analysis import Analysis, Metric
 from slipway_api.base import duration_s, percent_share
 from slipway_api.conditions import Reason
-from slipway_api.model_deployment import Analysis, Metric
 from slipway_operator.engine.comparison import FLOOR, RATIO
 
 GATE_ERRORS: Final = "errors"  # always on
@@ -58,6 +58,8 @@ def questions(analysis: Analysis) -> tuple[Question, ...]:
         "refusals": Question("refusals", Subject.REFUSALS, Reason.REFUSALS),
     }
     for metric in analysis.metrics:
+        if metric.query is not None:
+            continue  # measured by Prometheus
         found = _error_rate(metric) if metric.name == "error-rate" else _latency(metric)
         asked |= {question.name: question for question in found}
     return tuple(asked.values())
@@ -69,7 +71,7 @@ def _error_rate(metric: Metric) -> list[Question]:
         ratio = 1 + percent_share(metric.max_increase)
         found.append(Question(GATE_ERRORS, Subject.FAILURES, Reason.ERRORS, ratio=ratio))
     if metric.max is not None:
-        limit = min(max(percent_share(metric.max), LIMIT_MIN), 1.0)
+        limit = min(max(percent_share(str(metric.max)), LIMIT_MIN), 1.0)
         name = f"{metric.name}-max"
         reason = Reason.LIMIT_EXCEEDED
         found.append(Question(name, Subject.FAILURES, reason, ratio=None, floor=limit))
@@ -101,7 +103,7 @@ def _latency(metric: Metric) -> list[Question]:
                 ratio=None,
                 floor=1 - quantile,
                 quantile=quantile,
-                latency_max_s=duration_s(metric.max),
+                latency_max_s=duration_s(str(metric.max)),
             )
         )
     return found

@@ -5,17 +5,17 @@ Up: pods ready, then weight, then seen at every router, then the step's clock st
 passed, a person said so, or `analysis.insufficient` allows it.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from slipway_api.base import duration_s
 from slipway_api.conditions import Reason, VerdictState
-from slipway_operator.engine import course, plan, podevents, questions
+from slipway_operator.engine import course, looks, plan, questions, stepclock
 from slipway_operator.engine.course import Course, Stall
 from slipway_operator.engine.facts import Observation
-from slipway_operator.engine.plan import Plan
-from slipway_operator.engine.podevents import FindingKind, PodFinding
+from slipway_operator.engine.looks import Look
+from slipway_operator.engine.podevents import FindingKind
 from slipway_operator.engine.verdicts import GuardView, Verdict
 
 CONFIRM_S: Final = 2.0  # a router that has not shown weight 0 by then loses its clients
@@ -26,48 +26,11 @@ STABLE_FAILED_MIN: Final = 20
 STABLE_FAILED_SHARE: Final = 0.02
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What one look says about the candidate, worked out once."""
-
-    seen: Observation
-    plan: Plan
-    now: datetime
-    replicas: int
-    ready_count: int
-    finding: PodFinding | None
-    guard: GuardView | None
-
-    def is_shown(self, candidate: str, weight_percent: int) -> bool:
-        """Tell whether every router was seen to give the candidate this weight."""
-        applied = self.seen.routing.applied
-        return (
-            self.seen.routing.is_verified
-            and applied is not None
-            and applied.weight_percent == weight_percent
-            and applied.candidate is not None
-            and applied.candidate.revision == candidate
-        )
-
-    def is_out(self, candidate: str) -> bool:
-        """Tell whether every router was seen to give the candidate nothing."""
-        return self.seen.routing.is_verified and self.is_asked_for_nothing(candidate)
-
-    def is_asked_for_nothing(self, candidate: str) -> bool:
-        """Tell whether this process has asked the routers to give the candidate nothing."""
-        applied = self.seen.routing.applied
-        if applied is None:
-            return False
-        if applied.candidate is None or applied.candidate.revision != candidate:
-            return True
-        return applied.weight_percent == 0
-
-
 def advance(now_course: Course, seen: Observation, now: datetime) -> Course:
     """Bring the running rollout as far as this look allows."""
     if now_course.rollout is None or now_course.candidate is None:
         return now_course
-    look = _look(now_course, seen, now)
+    look = looks.take(now_course, seen, now)
     judged = _judge(_spare_stable(_follow_plan(now_course, look), look), look)
     if judged.is_aborting:
         return _take_back(judged, look)
@@ -76,27 +39,6 @@ def advance(now_course: Course, seen: Observation, now: datetime) -> Course:
     if stepped.rollout is None or stepped.rollout.step_index == judged.rollout.step_index:
         return stepped
     return _step(_grow(stepped, look), look)  # ask for the next weight in the same breath
-
-
-def _look(now_course: Course, seen: Observation, now: datetime) -> Look:
-    assert now_course.rollout is not None
-    workload = seen.workload(now_course.candidate)
-    found = podevents.findings(
-        workload.pods if workload else (),
-        now.timestamp(),
-        since_s=now_course.rollout.started_at.timestamp() - 1.0,  # pod times have whole seconds
-    )
-    guard = seen.guard if seen.guard and seen.guard.rollout == now_course.rollout.id else None
-    spec = seen.deployment.spec
-    return Look(
-        seen=seen,
-        plan=plan.compile_strategy(spec.strategy, spec.compute.replicas),
-        now=now,
-        replicas=spec.compute.replicas,
-        ready_count=seen.endpoint_count(now_course.candidate),
-        finding=podevents.worst(found),
-        guard=guard,
-    )
 
 
 def _follow_plan(now_course: Course, look: Look) -> Course:
@@ -220,11 +162,16 @@ def _grow(now_course: Course, look: Look) -> Course:
         wanted = target
     else:
         wanted = min(now_course.asked, target, carried)
-    if look.seen.routing.applied is None:  # routers are first told what they have already
+    is_unmeasured = look.hindrance is not None and not now_course.rollout.promote_asked
+    # Routers are first told what they have already.
+    if is_unmeasured or look.seen.routing.applied is None:
         wanted = min(wanted, now_course.asked)
     if wanted == now_course.asked and carried >= target:
         return now_course
-    grown = _with_try_timeout(now_course, look) if wanted > now_course.asked else now_course
+    grown = now_course
+    if wanted > now_course.asked:
+        since = now_course.rollout.weighted_at or look.now
+        grown = course.with_rollout(_with_try_timeout(now_course, look), weighted_at=since)
     return course.with_rollout(replace(grown, asked=wanted), step_started_at=None)
 
 
@@ -285,14 +232,13 @@ def _step(now_course: Course, look: Look) -> Course:
         if rollout.paused:
             return _wait_for_person(now_course)
         return course.finish_promotion(_proven(now_course, look), now=look.now)
-    started = rollout.step_started_at
-    if started is None:
-        started = look.now
-        now_course = course.with_rollout(now_course, step_started_at=started)
+    if rollout.step_started_at is None:
+        now_course = stepclock.start(now_course, look.now)
         message = f"candidate {now_course.candidate} gets {target} % at every router"
         key = f"{rollout.step_index}"
         now_course = course.tell(now_course, "WeightVerified", message, key=key)
-    return _leave_step(now_course, look, started)
+    away_since = look.guard.away_since if look.guard else None
+    return _leave_step(stepclock.keep(now_course, away_since=away_since, now=look.now), look)
 
 
 def _wait_for_person(now_course: Course) -> Course:
@@ -300,6 +246,8 @@ def _wait_for_person(now_course: Course) -> Course:
 
 
 def _wait_for_pods(now_course: Course, look: Look, target: int) -> Course:
+    if look.hindrance is not None and plan.weight_for(look.ready_count, look.replicas) >= target:
+        return course.wait(now_course, *look.hindrance)
     needed = plan.pods_for(target, look.replicas)
     message = f"weight {target} % needs {needed} ready candidate pods, {look.ready_count} are"
     reason = Reason.WAITING_FOR_PODS
@@ -308,13 +256,17 @@ def _wait_for_pods(now_course: Course, look: Look, target: int) -> Course:
     return course.wait(now_course, reason, message)
 
 
-def _leave_step(now_course: Course, look: Look, started: datetime) -> Course:
+def _leave_step(now_course: Course, look: Look) -> Course:
     """Go to the next step, or say what is still missing."""
     assert now_course.rollout is not None
     rollout = now_course.rollout
     step = look.plan.steps[rollout.step_index]
     if rollout.paused:
         return _wait_for_person(now_course)
+    if look.hindrance is not None:
+        return course.wait(now_course, *look.hindrance)
+    started = stepclock.counted_from(rollout)
+    assert started is not None, "the clock stands only while something hinders"
     ends = started + timedelta(seconds=step.hold_s)
     if look.now < ends:
         message = f"step {rollout.step_index + 1} of {len(look.plan.steps)} holds"

@@ -1,8 +1,10 @@
 """What a gate says, with the numbers behind it."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from slipway_api.conditions import Reason, VerdictState
+from slipway_api.status import QueryState
 
 
 @dataclass(frozen=True, slots=True)
@@ -11,7 +13,8 @@ class Verdict:
 
     `reason` is the abort reason if the state is fail. `have` counts candidate attempts so far,
     `need` about how many more a verdict takes at the rates seen (None: not to be foreseen; 0:
-    decided). `message` is one sentence with both sides' numbers.
+    decided). `message` is one sentence with both sides' numbers. For a query, `value` is the last
+    number, `limit` words what it is held against, and `have` and `need` count numbers.
     """
 
     gate: str
@@ -24,6 +27,8 @@ class Verdict:
     stable_bad_count: int
     have: int
     need: int | None
+    value: float | None = None
+    limit: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +39,8 @@ class GuardView:
     candidate shed load in the last seconds more than stable did. `evidence` is the opaque text
     that restores the guard after a restart (below 4 KiB). `stable_latency_s_p999` is None before
     the first answer of stable. `phi` is how far failures come in clumps, for the next rollout.
+    `queries` is what gates that ask Prometheus remember; `away` is the first such gate, or alert,
+    that cannot say anything, and `away_since` since when that is so.
     """
 
     rollout: str
@@ -42,6 +49,9 @@ class GuardView:
     evidence: str
     stable_latency_s_p999: float | None
     phi: float | None = None
+    queries: tuple[QueryState, ...] = ()
+    away: Verdict | None = None
+    away_since: datetime | None = None
 
     @property
     def failed(self) -> Verdict | None:

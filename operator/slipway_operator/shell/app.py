@@ -14,7 +14,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from slipway_api import names
-from slipway_operator.adapters import http_server, kubeconfig, logs
+from slipway_operator.adapters import http_server, kubeconfig, logs, prometheus
 from slipway_operator.adapters import kube_resources as kinds
 from slipway_operator.adapters.ads import AdsServer
 from slipway_operator.adapters.als import AccessLogServer, Answer
@@ -32,12 +32,14 @@ from slipway_operator.adapters.xds import XdsServer
 from slipway_operator.engine import lease
 from slipway_operator.shell import gauges, readings
 from slipway_operator.shell.act import Actor
+from slipway_operator.shell.alert_hook import AlertHook
 from slipway_operator.shell.attachment import Attachment
 from slipway_operator.shell.guards import Guards
 from slipway_operator.shell.insight import Insight
 from slipway_operator.shell.keys import Keys
 from slipway_operator.shell.leadership import Leadership
 from slipway_operator.shell.observe import Observer, Owner
+from slipway_operator.shell.polls import Polls
 from slipway_operator.shell.ports import PortBook
 from slipway_operator.shell.reconcile import Reconciler, Rooms
 from slipway_operator.shell.record import StatusWriter
@@ -75,10 +77,12 @@ class Operator:
         self._models = ModelProbe()
         self._ads = AdsServer(self._routers_changed)
         self._table = RoutingTable(self._ads, self._probe, wake=self._wake)
+        self._polls = Polls(prometheus.client(settings.prometheus_url))
         self._guards = Guards(
             weight_percent=self._weight_percent,
             last_heard_s=self._last_heard_s,
             wake=self._verdict_changed,
+            polls=self._polls,
         )
         self._als = AccessLogServer(self._guards.observe, _ignore)
         self._xds = XdsServer(self._ads, self._als, may_serve=self._leadership.may_serve)
@@ -90,11 +94,7 @@ class Operator:
             self._metrics, pod=settings.pod, routers=lambda: self._table.routers
         )
         gauges.show(
-            self._metrics,
-            queue=self._queue,
-            vitals=self._vitals,
-            table=self._table,
-            ads=self._ads,
+            self._metrics, queue=self._queue, vitals=self._vitals, table=self._table, ads=self._ads
         )
         self._attachment = Attachment(self._client, settings.namespace, changed=self._add_all)
         rooms = Rooms(
@@ -139,6 +139,7 @@ class Operator:
             await self._source.stop()
             await self._probe.close()
             await self._models.close()
+            await self._polls.close()
             await self._client.close()
             await self._leadership.close()
             await server.stop()
@@ -167,6 +168,7 @@ class Operator:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._queue.run())
             group.create_task(self._guards.run())
+            group.create_task(self._polls.run())
             group.create_task(self._table.run())
             group.create_task(self._events.run())
             await self._take_over()
@@ -268,11 +270,18 @@ class Operator:
 
     def _routes(self) -> tuple[web.RouteDef, ...]:
         """Everything that the HTTP port answers."""
+        hook = AlertHook(
+            self._client,
+            self._polls,
+            token_file=self._settings.alerts_token_file,
+            is_active=lambda: self._is_ready,
+        )
         return (
             http_server.probe("/healthz", self._trouble),
             http_server.probe("/readyz", self._readiness),
             self._metrics.route(),
             self._insight.route(),
+            hook.route(),
         )
 
     def _trouble(self) -> str | None:

@@ -1,4 +1,4 @@
-"""The guards of all running rollouts, fed by access logs and ticked by the clock.
+"""The guards of all running rollouts, fed by access logs and polls, ticked by the clock.
 
 Holds no decisions: it wakes the queue when a verdict changes, urgently when one fails. Losing it
 loses at most the evidence since the last status write.
@@ -10,11 +10,13 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from slipway_operator.engine import sources
 from slipway_operator.engine.actions import Watch
 from slipway_operator.engine.attempts import Attempt
 from slipway_operator.engine.guard import TICK_S, Guard
 from slipway_operator.engine.podevents import PodSeen
 from slipway_operator.engine.verdicts import GuardView
+from slipway_operator.shell.polls import Polls
 
 Owner = tuple[str, str]
 
@@ -39,15 +41,18 @@ class Guards:
         weight_percent: Callable[[Owner], int],
         last_heard_s: Callable[[], float | None],
         wake: Callable[[Owner, bool], None],
+        polls: Polls,
     ) -> None:
         """`last_heard_s` is the age of the quietest ready router's last record, None: never."""
         self._weight_percent = weight_percent
         self._last_heard_s = last_heard_s
         self._wake = wake
+        self._polls = polls
         self._posts: dict[Owner, _Post] = {}
 
     def post(self, owner: Owner, watch: Watch | None) -> None:
         """Let a rollout be judged, or no longer."""
+        self._polls.post(owner, watch)
         post = self._posts.get(owner)
         if watch is None:
             self._posts.pop(owner, None)
@@ -82,7 +87,7 @@ class Guards:
     def view(self, owner: Owner) -> GuardView | None:
         """Tell what the guard of an owner says."""
         post = self._posts.get(owner)
-        return post.guard.view() if post else None
+        return sources.join(post.guard.view(), self._polls.view(owner)) if post else None
 
     async def run(self) -> None:
         """Tick until cancelled."""
@@ -96,7 +101,7 @@ class Guards:
     def _tick(self, owner: Owner, post: _Post, *, is_alive: bool) -> None:
         weight_percent = self._weight_percent(owner)
         post.guard.tick(time.time(), weight_percent=weight_percent, is_source_alive=is_alive)
-        view = post.guard.view()
+        view = sources.join(post.guard.view(), self._polls.view(owner))
         told = (*(verdict.state for verdict in view.verdicts), str(view.is_shedding))
         if told != post.told:
             post.told = told

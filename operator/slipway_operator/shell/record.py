@@ -121,7 +121,7 @@ def _words(status: ModelDeploymentStatus) -> Object:
     """Leave out what are numbers only: counts, rates and the sentences that quote them."""
     dump = status.model_dump(mode="json", exclude={"verdicts"})
     if dump["rollout"] is not None:
-        dump["rollout"] |= {"evidence": "", "phi": None}
+        dump["rollout"] |= {"evidence": "", "phi": None, "queries": []}
     dump["phi"] = None
     if dump["waiting"] is not None:
         dump["waiting"]["message"] = ""

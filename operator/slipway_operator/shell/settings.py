@@ -2,7 +2,9 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 from slipway_operator.adapters import logs
 from slipway_operator.render.workload import ServerImage
@@ -17,13 +19,19 @@ class SettingsError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """`namespace` is the operator's own: routers and certificates are there. `pod` is its name."""
+    """`namespace` is the operator's own: routers and certificates are there. `pod` is its name.
+
+    `prometheus_url` None: queries and alerts cannot be judged. `alerts_token_file` None: nobody may
+    call for a look at alerts.
+    """
 
     namespace: str
     pod: str
     server: ServerImage
     log_level: str
     log_format: str = "json"
+    prometheus_url: str | None = None
+    alerts_token_file: Path | None = None
 
 
 def read(environment: Mapping[str, str]) -> Settings:
@@ -37,13 +45,27 @@ def read(environment: Mapping[str, str]) -> Settings:
         raise SettingsError(f"{PREFIX}LOG_FORMAT must be one of {known}, not {form!r}")
     image = _required(environment, "SERVER_IMAGE", "the image of the built-in model server")
     policy = environment.get(f"{PREFIX}SERVER_IMAGE_PULL_POLICY", "") or "IfNotPresent"
+    token = environment.get(f"{PREFIX}ALERTS_TOKEN_FILE", "")
     return Settings(
         namespace=_required(environment, "NAMESPACE", "the namespace of this pod"),
         pod=_required(environment, "POD", "the name of this pod"),
         server=ServerImage(image, policy),
         log_level=level,
         log_format=form,
+        prometheus_url=_url(environment, "PROMETHEUS_URL"),
+        alerts_token_file=Path(token) if token else None,
     )
+
+
+def _url(environment: Mapping[str, str], name: str) -> str | None:
+    value = environment.get(PREFIX + name, "")
+    if not value:
+        return None
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+        example = "http://prometheus.monitoring:9090"
+        raise SettingsError(f"{PREFIX}{name} must be an address such as {example}, not {value!r}")
+    return value
 
 
 def _required(environment: Mapping[str, str], name: str, meaning: str) -> str:

@@ -18,6 +18,8 @@ CHANGES: dict[str, Any] = {
     "imagePullSecrets": [{"name": "credentials"}],
     "logLevel": "debug",
     "logFormat": "text",
+    "prometheus.url": "http://prometheus.monitoring:9090/prefix",
+    "alertmanager.tokenSecret": "alertmanager-token",
     "operator.image.repository": "elsewhere/operator",
     "operator.image.tag": "other",
     "operator.image.digest": f"sha256:{'a' * 64}",

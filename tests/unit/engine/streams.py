@@ -4,7 +4,7 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from slipway_api.model_deployment import Analysis
+from slipway_api.analysis import Analysis
 from slipway_operator.engine.attempts import Attempt
 from slipway_operator.engine.guard import TICK_S, Guard
 

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
+from slipway_api.analysis import Analysis, Metric
 from slipway_api.conditions import Reason, VerdictState
-from slipway_api.model_deployment import Analysis, Metric
 from slipway_operator.engine.guard import Guard
 from slipway_operator.engine.verdicts import Verdict
 from tests.unit.engine.streams import CANDIDATE, STABLE, START_S, Stream, attempt, feed, guard

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
+from slipway_api.analysis import Analysis, Metric
 from slipway_api.conditions import Reason, VerdictState
-from slipway_api.model_deployment import Analysis, Metric
 from slipway_operator.engine.guard import TICK_S, Guard
 from slipway_operator.engine.latency import Latencies, Tail
 from slipway_operator.engine.questions import questions

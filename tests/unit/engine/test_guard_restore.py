@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from slipway_api.analysis import Analysis, Metric
 from slipway_api.conditions import VerdictState
-from slipway_api.model_deployment import Analysis, Metric
 from slipway_operator.engine.evidence import SIZE_MAX
 from slipway_operator.engine.guard import TICK_S, Guard
 from tests.unit.engine.streams import START_S, Stream, attempt, feed, guard

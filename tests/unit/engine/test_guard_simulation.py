@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from slipway_api.model_deployment import Analysis
+from slipway_api.analysis import Analysis
 from slipway_operator.engine.attempts import Attempt
 from slipway_operator.engine.guard import TICK_S
 from slipway_operator.engine.judgement import Counts

@@ -9,6 +9,7 @@ import pytest
 from slipway_api.conditions import Outcome, Phase, Reason, VerdictState
 from slipway_operator.engine import standing
 from slipway_operator.engine.actions import Decision
+from slipway_operator.engine.alerts import AlertsSeen, FiringAlert
 from slipway_operator.engine.podevents import START_DEADLINE_S
 from slipway_operator.engine.rollout import READINESS_LOST_S
 from tests import builders
@@ -137,6 +138,18 @@ def _unreadable() -> Iterable[Decision]:
     yield replace(decision, status=words)
 
 
+def _alert_fires() -> Iterable[Decision]:
+    world = World.serving(builders.spec(analysis={"alerts": [{"name": "Broken"}]}))
+    world.ask("2")
+    yield world.step()
+    assert world.source is not None
+    labels = {"namespace": builders.NAMESPACE, "modeldeployment": builders.NAME}
+    fires = FiringAlert("Broken", labels, world.now)
+    world.source.take_alerts(AlertsSeen(world.now, (fires,)))
+    world.start_pods()
+    yield world.step()
+
+
 STORIES: Final[dict[Reason, Story]] = {
     Reason.SERVING: _first,
     Reason.FIRST_REVISION: _first,
@@ -146,6 +159,7 @@ STORIES: Final[dict[Reason, Story]] = {
     Reason.ROLLING_OUT: _canary,
     Reason.INSUFFICIENT_DATA: _verdict(VerdictState.INSUFFICIENT),
     Reason.MEASUREMENT_UNAVAILABLE: _verdict(VerdictState.UNAVAILABLE),
+    Reason.ALERT_FIRING: _alert_fires,
     Reason.SHEDDING: _shedding,
     Reason.PODS_DISTURBED: _pods(pod_reason="Evicted"),
     Reason.PAUSED: _command("pause"),

@@ -14,11 +14,12 @@ from slipway_api.compute_pool import ComputePool
 from slipway_api.conditions import VerdictState
 from slipway_api.model_deployment import ModelDeploymentSpec
 from slipway_api.status import ModelDeploymentStatus
-from slipway_operator.engine import actions, plan
+from slipway_operator.engine import actions, plan, sources
 from slipway_operator.engine.actions import Decision, Watch
 from slipway_operator.engine.decide import decide, told
 from slipway_operator.engine.facts import Front, Observation, Routing, Workload
 from slipway_operator.engine.podevents import PodSeen, Terminated
+from slipway_operator.engine.sources import Sources
 from slipway_operator.engine.traffic import Traffic
 from slipway_operator.engine.verdicts import GuardView, Verdict
 from tests import builders
@@ -74,6 +75,7 @@ class World:
         self.applied: Traffic | None = None
         self.watch: Watch | None = None
         self.verdicts: tuple[Verdict, ...] = (builders.verdict("failures", VerdictState.PASS),)
+        self.source: Sources | None = None  # what Prometheus says, if it is asked
         self.is_shedding = False
         self.latency_s: float | None = None
         self.last: Decision | None = None
@@ -188,17 +190,19 @@ class World:
         """Ask the guard, if one is on duty."""
         if self.watch is None:
             return None
-        return builders.guard(
+        view = builders.guard(
             self.watch.rollout,
             *self.verdicts,
             is_shedding=self.is_shedding,
             stable_latency_s_p999=self.latency_s,
             evidence=self.watch.evidence or "{}",
         )
+        return sources.join(view, self.source.view() if self.source else None)
 
     def fork(self) -> "World":
         """Copy the world, to see what would become of it."""
         other = copy.copy(self)
+        other.source = copy.deepcopy(self.source)
         other.records, other.digests = dict(self.records), dict(self.digests)
         other.identities = dict(self.identities)
         other.routers = {name: replace(router) for name, router in self.routers.items()}
@@ -218,6 +222,9 @@ class World:
             "strategy": self.strategy,
             "steps": self.steps,
             "insufficient": self.spec.analysis.insufficient.model_dump(),
+            "analysis": self.spec.analysis.model_dump(
+                by_alias=True, exclude={"insufficient"}, exclude_none=True
+            ),
         }
         wanted = kept | fields | ({} if version is None else {"version": version})
         before, self.spec = self.spec, builders.spec(**wanted)
@@ -235,6 +242,7 @@ class World:
         """Forget what only the operator's memory has."""
         self.applied = None
         self.watch = None
+        self.source = None
 
     def start_pods(self, revision: str | None = None) -> None:
         """Let pods become ready, of one revision or of all."""
@@ -295,8 +303,19 @@ class World:
         if decision.traffic is not None:
             self.applied = decision.traffic
         self.watch = decision.watch
+        self._follow_sources()
         for action in decision.actions[:action_count]:
             self._act(action)
+
+    def _follow_sources(self) -> None:
+        """Let the gates that Prometheus answers follow the rollout."""
+        if self.watch is None or not sources.are_asked(self.watch.analysis):
+            self.source = None
+        elif self.source is None or self.source.watch.rollout != self.watch.rollout:
+            owner = (builders.NAMESPACE, builders.NAME)
+            self.source = Sources(owner, self.watch, is_configured=True)
+        else:
+            self.source.follow(self.watch)
 
     def _act(self, action: actions.Action) -> None:
         match action:

@@ -1,5 +1,7 @@
 """The operator's settings: what the environment must hold, and what is said if it does not."""
 
+from pathlib import Path
+
 import pytest
 
 from slipway_operator.render.workload import ServerImage
@@ -27,10 +29,14 @@ def test_every_setting_can_be_given() -> None:
         | {
             "SLIPWAY_OPERATOR_SERVER_IMAGE_PULL_POLICY": "Always",
             "SLIPWAY_OPERATOR_LOG_LEVEL": "DEBUG",
+            "SLIPWAY_OPERATOR_PROMETHEUS_URL": "https://example.com/prometheus",
+            "SLIPWAY_OPERATOR_ALERTS_TOKEN_FILE": "/etc/token",
             "SLIPWAY_OPERATOR_LOG_FORMAT": "Text",
         }
     )
 
+    assert "https://example.com/prometheus" == read.prometheus_url
+    assert Path("/etc/token") == read.alerts_token_file
     assert "Always" == read.server.pull_policy
     assert ("debug", "text") == (read.log_level, read.log_format)
 
@@ -51,4 +57,18 @@ def test_an_unknown_log_level_is_refused_with_those_there_are() -> None:
     environment = COMPLETE | {"SLIPWAY_OPERATOR_LOG_LEVEL": "chatty"}
 
     with pytest.raises(settings.SettingsError, match="debug, info, warning, error, not 'chatty'"):
+        settings.read(environment)
+
+
+def test_without_an_address_no_prometheus_is_asked_and_nobody_may_call() -> None:
+    read = settings.read(COMPLETE | {"SLIPWAY_OPERATOR_PROMETHEUS_URL": ""})
+
+    assert (None, None) == (read.prometheus_url, read.alerts_token_file)
+
+
+@pytest.mark.parametrize("url", ["prometheus:9090", "ftp://prometheus", "http://", "http://p?a=b"])
+def test_what_is_no_address_of_prometheus_is_refused_with_an_example(url: str) -> None:
+    environment = COMPLETE | {"SLIPWAY_OPERATOR_PROMETHEUS_URL": url}
+
+    with pytest.raises(settings.SettingsError, match="must be an address such as http://prom"):
         settings.read(environment)

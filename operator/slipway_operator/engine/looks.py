@@ -1,0 +1,76 @@
+"""Looks: what one observation says about the candidate of a running rollout, worked out once.
+
+Facts only; what follows from them is decided in `rollout`.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from slipway_api.conditions import Reason
+from slipway_operator.engine import plan, podevents, sources
+from slipway_operator.engine.course import Course
+from slipway_operator.engine.facts import Observation
+from slipway_operator.engine.plan import Plan
+from slipway_operator.engine.podevents import PodFinding
+from slipway_operator.engine.verdicts import GuardView
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look says about the candidate, worked out once."""
+
+    seen: Observation
+    plan: Plan
+    now: datetime
+    replicas: int
+    ready_count: int
+    finding: PodFinding | None
+    guard: GuardView | None
+    hindrance: tuple[Reason, str] | None  # why no weight may rise: a source is away
+
+    def is_shown(self, candidate: str, weight_percent: int) -> bool:
+        """Tell whether every router was seen to give the candidate this weight."""
+        applied = self.seen.routing.applied
+        return (
+            self.seen.routing.is_verified
+            and applied is not None
+            and applied.weight_percent == weight_percent
+            and applied.candidate is not None
+            and applied.candidate.revision == candidate
+        )
+
+    def is_out(self, candidate: str) -> bool:
+        """Tell whether every router was seen to give the candidate nothing."""
+        return self.seen.routing.is_verified and self.is_asked_for_nothing(candidate)
+
+    def is_asked_for_nothing(self, candidate: str) -> bool:
+        """Tell whether this process has asked the routers to give the candidate nothing."""
+        applied = self.seen.routing.applied
+        if applied is None:
+            return False
+        if applied.candidate is None or applied.candidate.revision != candidate:
+            return True
+        return applied.weight_percent == 0
+
+
+def take(now_course: Course, seen: Observation, now: datetime) -> Look:
+    """Work out what a look says about the rollout that runs."""
+    assert now_course.rollout is not None
+    workload = seen.workload(now_course.candidate)
+    found = podevents.findings(
+        workload.pods if workload else (),
+        now.timestamp(),
+        since_s=now_course.rollout.started_at.timestamp() - 1.0,  # pod times have whole seconds
+    )
+    guard = seen.guard if seen.guard and seen.guard.rollout == now_course.rollout.id else None
+    spec = seen.deployment.spec
+    return Look(
+        seen=seen,
+        plan=plan.compile_strategy(spec.strategy, spec.compute.replicas),
+        now=now,
+        replicas=spec.compute.replicas,
+        ready_count=seen.endpoint_count(now_course.candidate),
+        finding=podevents.worst(found),
+        guard=guard,
+        hindrance=sources.hindrance(guard, seen.deployment.spec.analysis),
+    )
