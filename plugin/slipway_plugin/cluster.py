@@ -13,13 +13,6 @@ Object = dict[str, Any]
 
 def one(kubectl: Kubectl, name: str, *, has_events: bool = False) -> Overview:
     """Read a deployment, its kept revisions and pods; what may not be read is said, not raised."""
-    return one_with_version(kubectl, name, has_events=has_events)[0]
-
-
-def one_with_version(
-    kubectl: Kubectl, name: str, *, has_events: bool = False
-) -> tuple[Overview, str]:
-    """Read a deployment as `one` does, and the resourceVersion that it was read at."""
     events = (f"involvedObject.kind={contract.KIND},involvedObject.name={name}",)
     calls: list[Sequence[str]] = [
         ("get", contract.RESOURCE, name),
@@ -31,8 +24,7 @@ def one_with_version(
         raise PluginError(found.message)
     items, missing = _items(others[:2])
     told, unheard = _items(others[2:])
-    seen = overview.collect(found, items, events=told, missing=(*missing, *unheard))
-    return seen, found["metadata"]["resourceVersion"]
+    return overview.collect(found, items, events=told, missing=(*missing, *unheard))
 
 
 def related(kubectl: Kubectl, found: Object) -> Overview:

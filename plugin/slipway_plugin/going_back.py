@@ -43,23 +43,23 @@ def is_there(seen: Overview, to: Revision) -> bool:
     return of.stable == to.name and of.candidate is None and not sections(seen, to)
 
 
-def patch(
-    seen: Overview, to: Revision, *, resource_version: str, command: str
-) -> list[Mapping[str, Any]]:
-    """Write the JSON patch (RFC 6902) that asks for `to`, if nobody changed the object meanwhile.
+def patch(seen: Overview, to: Revision, *, command: str) -> list[Mapping[str, Any]]:
+    """Write the JSON patch (RFC 6902) that asks for `to`, if nobody changed the specification.
 
     Specification and command go in one write: several revisions may have one specification, and
-    the command says which of them is meant.
+    the command says which of them is meant. The generation is the fence, not the resourceVersion,
+    which every look of the operator may change.
     """
-    guard = {"op": "test", "path": "/metadata/resourceVersion", "value": resource_version}
-    has_place = seen.deployment.annotations is not None
+    of = seen.deployment
+    fence = {"op": "test", "path": "/metadata/generation", "value": of.generation}
+    has_place = of.annotations is not None
     name = contract.ANNOTATION_COMMAND.replace("~", "~0").replace("/", "~1")
     note = {
         "op": "add",
         "path": f"/metadata/annotations/{name}" if has_place else "/metadata/annotations",
         "value": command if has_place else {contract.ANNOTATION_COMMAND: command},
     }
-    return [guard, *sections(seen, to), note]
+    return [fence, *sections(seen, to), note]
 
 
 def sections(seen: Overview, to: Revision) -> list[Mapping[str, Any]]:

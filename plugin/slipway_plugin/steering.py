@@ -36,7 +36,7 @@ def undo(arguments: argparse.Namespace) -> Exit:
     """Ask for a kept revision again: its specification, and which revision is meant."""
     timeout_s = command_line.timeout_s(arguments)
     kubectl = Kubectl(command_line.kubectl_flags(arguments))
-    seen, version = cluster.one_with_version(kubectl, arguments.name)
+    seen = cluster.one(kubectl, arguments.name)
     target = going_back.target(seen, arguments.to_revision)
     what = f"{target.name}" + (f" ({target.model.version})" if target.model else "")
     if going_back.is_there(seen, target):
@@ -46,7 +46,7 @@ def undo(arguments: argparse.Namespace) -> Exit:
         print(json.dumps(going_back.sections(seen, target), indent=2, ensure_ascii=False))
         return Exit.REACHED
     value = _command("undo", target.name)
-    patch = going_back.patch(seen, target, resource_version=version, command=value)
+    patch = going_back.patch(seen, target, command=value)
     kubectl.write(
         *("patch", contract.RESOURCE, arguments.name),
         *("--type=json", f"--patch={json.dumps(patch)}"),

@@ -93,6 +93,7 @@ def test_an_abort_is_told_by_code_screen_and_explanation_and_can_be_retried(scen
     assert (retried[0], slipway(scene, "wait", LONG)[0]) == (0, 4), retried
     superseded = change(scene, "4")
     assert slipway(scene, "wait", generation, LONG)[0] == 5
-    assert slipway(scene, "undo")[0] == 0
+    undone = slipway(scene, "undo")
+    assert undone[0] == 0, undone
     assert slipway(scene, "wait", superseded, LONG)[0] == 5
     assert slipway(scene, "wait", LONG)[0] == 0

@@ -51,16 +51,14 @@ def test_the_patch_asks_for_the_kept_sections_and_leaves_the_number_of_pods() ->
     of = seen(samples.SERVING)
 
     command = f"undo@{samples.OLD}#1"
-    guard, model, note = going_back.patch(
-        of, going_back.target(of, "6"), resource_version="4711", command=command
-    )
+    guard, model, note = going_back.patch(of, going_back.target(of, "6"), command=command)
 
     assert note == {
         "op": "add",
         "path": "/metadata/annotations",
         "value": {"slipway.dev/command": command},
     }
-    assert guard == {"op": "test", "path": "/metadata/resourceVersion", "value": "4711"}
+    assert guard == {"op": "test", "path": "/metadata/generation", "value": 5}
     assert model["path"] == "/spec/model"
     assert model["value"] == samples.sections("1.2.9")["model"]
 
@@ -111,8 +109,6 @@ def test_the_command_joins_annotations_that_are_there() -> None:
     found["metadata"]["annotations"] = {"example.com/a": "b"}
     of = overview.collect(found, samples.RECORDS)
 
-    *_, note = going_back.patch(
-        of, going_back.target(of, "6"), resource_version="1", command="undo@x#1"
-    )
+    *_, note = going_back.patch(of, going_back.target(of, "6"), command="undo@x#1")
 
     assert note["path"] == "/metadata/annotations/slipway.dev~1command"
