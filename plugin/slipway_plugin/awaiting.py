@@ -1,6 +1,7 @@
 """The verb that waits: it follows one change to its end; its exit code tells what came of it."""
 
 import argparse
+import sys
 
 from slipway_plugin import command_line, contract, deployment, progress
 from slipway_plugin.exits import Exit
@@ -13,6 +14,7 @@ def wait(arguments: argparse.Namespace) -> Exit:
     kubectl = Kubectl(command_line.kubectl_flags(arguments))
     waited: progress.Awaited | None = None
     found = progress.Progress(Exit.UNDER_WAY, "nothing was heard of it")
+    told = ""
     with kubectl.watch("get", contract.RESOURCE, arguments.name, timeout_s=timeout_s) as watch:
         for change in watch.changes(every_s=timeout_s):
             if change is None:
@@ -22,6 +24,10 @@ def wait(arguments: argparse.Namespace) -> Exit:
                 waited = progress.awaited(now, generation=arguments.generation, goal=arguments.goal)
             waited = progress.follow(waited, now)
             found = progress.judge(waited, now)
+            stage = progress.stage(now)
+            if found.exit is Exit.UNDER_WAY and stage != told:
+                print(stage, file=sys.stderr)  # standard output is for how it ends
+                told = stage
             if found.exit is not Exit.UNDER_WAY:
                 print(found.message)
                 return found.exit

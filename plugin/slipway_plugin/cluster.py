@@ -1,7 +1,7 @@
 """What verbs ask a cluster for, in few calls: deployments with what belongs to them."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from slipway_plugin import contract, overview
 from slipway_plugin.exits import PluginError
@@ -9,6 +9,8 @@ from slipway_plugin.kubectl import Failed, Kubectl
 from slipway_plugin.overview import Overview
 
 Object = dict[str, Any]
+
+AROUND_S: Final = 5.0  # pods become ready without a change of the deployment
 
 
 def one(kubectl: Kubectl, name: str, *, has_events: bool = False) -> Overview:
@@ -27,11 +29,25 @@ def one(kubectl: Kubectl, name: str, *, has_events: bool = False) -> Overview:
     return overview.collect(found, items, events=told, missing=(*missing, *unheard))
 
 
-def related(kubectl: Kubectl, found: Object) -> Overview:
-    """Read what belongs to a deployment that is known already."""
-    selector = f"{contract.LABEL_DEPLOYMENT}={found['metadata']['name']}"
-    items, missing = _items(kubectl.read_all(*_related(selector)))
-    return overview.collect(found, items, missing=missing)
+class Surroundings:
+    """What belongs to one deployment that is watched, read anew when it changed or grew old."""
+
+    def __init__(self, kubectl: Kubectl) -> None:
+        self._kubectl = kubectl
+        self._version: str | None = None
+        self._read_s = 0.0
+        self._items: list[Object] = []
+        self._missing: list[str] = []
+
+    def of(self, found: Object, *, now_s: float) -> Overview:
+        """Put the deployment together with its revisions and pods."""
+        metadata = found["metadata"]
+        version = metadata["resourceVersion"]
+        if version != self._version or now_s - self._read_s >= AROUND_S:
+            selector = f"{contract.LABEL_DEPLOYMENT}={metadata['name']}"
+            self._items, self._missing = _items(self._kubectl.read_all(*_related(selector)))
+            self._version, self._read_s = version, now_s
+        return overview.collect(found, self._items, missing=self._missing)
 
 
 def many(kubectl: Kubectl, *, selector: str | None, is_everywhere: bool) -> list[Overview]:

@@ -120,6 +120,8 @@ class Watch:
             except PluginError as error:
                 self._news.put(Failed(str(error)))
                 return
+            if self._is_closing:  # it ended while this was being started
+                process.terminate()
             assert process.stdout is not None
             assert process.stderr is not None
             with contextlib.suppress(json.JSONDecodeError):  # cut off in the middle

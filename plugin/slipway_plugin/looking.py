@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,6 @@ from slipway_plugin import (
     cluster,
     command_line,
     contract,
-    deployment,
     document,
     explanation,
     plan,
@@ -116,15 +116,17 @@ def _list(arguments: argparse.Namespace, kubectl: Kubectl) -> Exit:
 def _watch(arguments: argparse.Namespace, kubectl: Kubectl) -> Exit:
     """Show a deployment anew at each change, until a rollout that was seen has ended."""
     here = terminal.this(wants_ascii=arguments.ascii)
+    around = cluster.Surroundings(kubectl)
     shown: list[Line] = []
     was_under_way = False
     with kubectl.watch("get", contract.RESOURCE, arguments.name, timeout_s=WATCH_S) as watch:
         for found in _latest(watch.changes(every_s=REDRAW_S if here.is_live else PLAIN_EVERY_S)):
-            lines = screen.status(cluster.related(kubectl, found), _now(), width=here.width)
+            seen = around.of(found, now_s=time.monotonic())
+            lines = screen.status(seen, _now(), width=here.width)
             if lines != shown:
                 here.redraw(lines if here.is_live else [*lines, Line("")])
                 shown = lines
-            standing = progress.standing(deployment.read(found))
+            standing = progress.standing(seen.deployment)
             is_over = standing.exit in (Exit.REACHED, Exit.TAKEN_BACK)
             if is_over and was_under_way:
                 return standing.exit

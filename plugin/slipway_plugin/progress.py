@@ -53,6 +53,18 @@ def standing(now: Deployment) -> Progress:
     return Progress(Exit.UNDER_WAY, now.abort or why)
 
 
+def stage(now: Deployment) -> str:
+    """Name where it is in a line without numbers that change all the time."""
+    if not now.is_seen:
+        return f"generation {now.generation}: not looked at yet"
+    parts = [f"generation {now.generation}: {now.phase}"]
+    if now.step is not None:
+        parts.append(f"step {now.step.index} of {now.step.count}, {now.verified} %")
+    if now.waiting is not None:
+        parts.append(now.waiting.reason)
+    return ", ".join(parts)
+
+
 def awaited(first: Deployment, *, generation: int | None, goal: str) -> Awaited:
     """Begin to wait for a generation, by default the one that is seen first."""
     wanted = first.generation if generation is None else generation

@@ -116,5 +116,16 @@ def test_a_change_that_is_tried_again_and_replaced_meanwhile_is_superseded() -> 
     assert judged(now, generation=5).exit is Exit.SUPERSEDED
 
 
+def test_a_line_for_each_stage_keeps_still_while_only_numbers_change() -> None:
+    waiting = samples.ROLLING["waiting"] | {"message": "have 601"}
+
+    assert progress.stage(seen(samples.ROLLING)) == (
+        "generation 5: RollingOut, step 2 of 3, 25 %, InsufficientData"
+    )
+    assert progress.stage(seen(samples.ROLLING)) == progress.stage(
+        seen(samples.ROLLING | {"waiting": waiting})
+    )
+
+
 def test_a_generation_that_is_not_there_yet_is_waited_for() -> None:
     assert judged(seen(samples.SERVING), generation=6).exit is Exit.UNDER_WAY
