@@ -47,7 +47,10 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """A gate's verdict; `need` is about how many attempts more it takes, None: unforeseeable."""
+    """A gate's verdict; `need` is about how many attempts more it takes, None: unforeseeable.
+
+    `value` is the number of a gate that counts no attempts, `limit` what it is held against.
+    """
 
     name: str
     verdict: str
@@ -58,6 +61,8 @@ class Gate:
     stable_bad: int
     have: int
     need: int | None
+    value: float | None
+    limit: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,6 +253,8 @@ def _gate(entry: Object) -> Gate:
         stable_bad=stable.get("bad", 0),
         have=entry.get("have", 0),
         need=entry.get("need"),
+        value=entry.get("value"),
+        limit=entry.get("limit"),
     )
 
 

@@ -153,6 +153,8 @@ def _gate(gate: Gate) -> Document:
         "stable": {"count": gate.stable_count, "bad": gate.stable_bad},
         "have": gate.have,
         "need": gate.need,
+        "value": gate.value,
+        "limit": gate.limit,
     }
 
 

@@ -236,8 +236,12 @@ def _gate(gate: Gate) -> tuple[str, ...]:
     have = wording.count(gate.have)
     if gate.verdict == "insufficient":
         have += "/?" if gate.need is None else f"/{wording.count(gate.have + gate.need)}"
+    name = wording.clip(gate.name, 22)
+    if gate.value is not None or gate.limit is not None:
+        value = "–" if gate.value is None else f"{gate.value:.4g}"
+        return (name, f"limit {gate.limit or '–'}", value, "–", gate.verdict)
     return (
-        wording.clip(gate.name, 22),
+        name,
         wording.share(gate.stable_bad, gate.stable_count),
         wording.share(gate.candidate_bad, gate.candidate_count),
         have,

@@ -99,6 +99,15 @@ def test_a_waiting_rollout_says_why_what_it_has_and_needs_and_until_when() -> No
     assert "until        12:30:00 UTC, in 27m" in text
 
 
+def test_a_gate_of_a_query_shows_its_number_and_its_limit() -> None:
+    gate = {"gate": "business", "verdict": "pass", "value": 0.93127, "limit": "min 0.9"}
+    found = samples.deployment(samples.ROLLING | {"verdicts": [gate]})
+
+    text = text_of(screen.status(overview.collect(found, ()), samples.NOW, width=80))
+
+    assert re.search(r"business  limit min 0.9  0.9313     –          pass", text)
+
+
 @pytest.mark.parametrize("name", samples.ALL)
 def test_advice_names_verbs_that_exist_and_the_deployment(name: str) -> None:
     from slipway_plugin import command_line
