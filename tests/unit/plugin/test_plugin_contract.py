@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from slipway_api import conditions, names
+from slipway_api.analysis import Insufficient
 from slipway_api.base import duration_s
-from slipway_api.model_deployment import Insufficient, ModelDeployment, default_strategy
+from slipway_api.model_deployment import ModelDeployment, default_strategy
 from slipway_api.status import ModelDeploymentStatus
 from slipway_api.workload import Compute
 from slipway_operator.engine import commands
