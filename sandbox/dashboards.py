@@ -168,9 +168,12 @@ def of_role(expression: str, role: str) -> str:
 
 def _operator() -> Iterable[Panel]:
     yield Panel(
-        "Routers",
-        (Query(f"max by (state) ({metrics.ROUTERS})", "{{state}}"),),
-        about="Ready pods, and those connected to the operator.",
+        "Routers and operators",
+        (
+            Query(f"max by (state) ({metrics.ROUTERS})", "routers {{state}}"),
+            Query(f"sum({metrics.LEADER})", "operators that lead"),
+        ),
+        about="Routers: ready pods, and those connected to the operator that leads.",
         width=8,
     )
     safe = f"sum by (le) (increase({metrics.TIME_TO_SAFE}_bucket[$__range]))"

@@ -94,7 +94,12 @@ class Operator:
             self._metrics, pod=settings.pod, routers=lambda: self._table.routers
         )
         gauges.show(
-            self._metrics, queue=self._queue, vitals=self._vitals, table=self._table, ads=self._ads
+            self._metrics,
+            queue=self._queue,
+            vitals=self._vitals,
+            table=self._table,
+            ads=self._ads,
+            leads=self._leadership.may_serve,
         )
         self._attachment = Attachment(self._client, settings.namespace, changed=self._add_all)
         rooms = Rooms(

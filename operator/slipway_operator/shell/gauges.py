@@ -1,6 +1,6 @@
 """The gauges that are read where they are true, at the moment of a scrape."""
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from typing import TypeVar
 
 from slipway_api import metrics as contract
@@ -20,8 +20,14 @@ def show(
     vitals: Vitals,
     table: RoutingTable,
     ads: AdsServer,
+    leads: Callable[[], bool],
 ) -> None:
-    """Export the queue's depth and age, the event loop's lag, and the routers."""
+    """Export the queue's depth and age, the event loop's lag, the routers, and who leads."""
+    metrics.watch(
+        contract.LEADER,
+        help_text="1 for the operator that holds the Lease and acts, 0 for one that stands by.",
+        read=lambda: float(leads()),
+    )
     metrics.watch(
         contract.QUEUE_DEPTH,
         help_text="Keys that could run if a worker were free.",

@@ -68,6 +68,7 @@ def operator_metrics(stage: Stage) -> Metrics:
         vitals=Vitals(lambda: 0.0),
         table=RoutingTable(stage.ads, RouterProbe(), wake=lambda _: None),
         ads=stage.ads,
+        leads=lambda: True,
     )
     metrics.show(
         OWNER,
