@@ -38,6 +38,7 @@ PURE_MODULES = {
     "datetime",
     "decimal",
     "enum",
+    "fractions",
     "functools",
     "hashlib",
     "itertools",

@@ -33,6 +33,13 @@ class Resources(ContractModel):
         ResourceMap, Field(max_length=16, description="What may be used at most, e.g. memory: 1Gi.")
     ] = Field(default_factory=dict)
 
+    def over(self, base: "Resources") -> "Resources":
+        """Merge by name: each entry of this wins over the base's."""
+        return Resources(
+            requests=base.requests | self.requests,
+            limits=base.limits | self.limits,
+        )
+
 
 class Toleration(ContractModel):
     """A taint that pods accept, as in a Pod."""
@@ -86,6 +93,14 @@ class ComputePoolSpec(ContractModel):
         Resources,
         Field(description="Used where a ModelDeployment names none; entries are merged by name."),
     ] = Resources()
+
+    elastic: Annotated[
+        bool,
+        Field(
+            description="Nodes come when pods wait for them (a cluster autoscaler): a rollout"
+            " begins although no node of today has room for it."
+        ),
+    ] = False
 
     @rule(
         f"!has(self.nodeSelector) || self.nodeSelector.all(k, k.size() <= 317 &&"

@@ -63,6 +63,7 @@ class Reason(StrEnum):
     # what the user must correct
     INVALID_SPECIFICATION = "InvalidSpecification"  # older than a rule that it breaks
     UNKNOWN_POOL = "UnknownPool"
+    NO_ROOM = "NoRoom"  # no node of the pool could ever take a pod
     NAME_CONFLICT = "NameConflict"
     NO_PORT = "NoPort"
     IMAGE_UNAVAILABLE = "ImageUnavailable"

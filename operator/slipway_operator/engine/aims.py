@@ -7,9 +7,10 @@ from datetime import datetime
 
 from slipway_api import names
 from slipway_api.conditions import Reason
-from slipway_operator.engine import course, plan
+from slipway_operator.engine import course, plan, room
 from slipway_operator.engine.course import Course, Stall
 from slipway_operator.engine.facts import Observation
+from slipway_operator.engine.room import Needs
 
 
 def obstacle(seen: Observation, target: str) -> Stall | None:
@@ -33,7 +34,28 @@ def obstacle(seen: Observation, target: str) -> Stall | None:
             f"there is no ComputePool {spec.compute.pool!r}: create it, or name another one in"
             " spec.compute.pool (kubectl get computepools)",
         )
-    return None
+    return _without_room(seen, target)
+
+
+def _without_room(seen: Observation, target: str) -> Stall | None:
+    """Refuse what no node could ever take; a pool that grows on demand is not asked."""
+    pool, record = seen.pool, seen.record(target)
+    if seen.nodes is None or (pool is not None and pool.spec.elastic):
+        return None
+    compute = seen.deployment.spec.compute
+    needs = record.needs if record is not None else None
+    if record is None and pool is not None:
+        resources = compute.resources.over(pool.spec.resources)
+        needs = Needs(pool.spec.node_selector, pool.spec.tolerations, resources)
+    lack = room.lack(needs, seen.nodes) if needs is not None else None
+    if lack is None:
+        return None
+    return Stall(
+        Reason.NO_ROOM,
+        f"no node of pool {compute.pool!r} can take a pod of {target}: {lack}; nothing was made."
+        " Add such a node, change spec.compute, or the pool (elastic: true if its nodes come on"
+        " demand)",
+    )
 
 
 def aim(now_course: Course, seen: Observation, now: datetime) -> Course:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from slipway_api.compute_pool import ComputePool
 from slipway_api.model_deployment import ModelDeployment
 from slipway_operator.engine.podevents import PodSeen
+from slipway_operator.engine.room import Needs, Node
 from slipway_operator.engine.traffic import Traffic
 from slipway_operator.engine.verdicts import GuardView
 
@@ -33,12 +34,14 @@ class Record:
 
     `identity` is the name that its specification alone gives; several revisions may share it.
     `digest` is what its pods must load, by the specification or as recorded; None: not known yet.
+    `needs` is what its pods need of their nodes.
     """
 
     revision: str
     number: int
     identity: str
     digest: str | None = None
+    needs: Needs | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +92,7 @@ class Observation:
     `conflicts` are objects of names that we want which are not ours, as "Service ml/churn".
     `pool` is None if there is no ComputePool of that name. `guard` is None if nothing is judged.
     `front` is None if clients have no Service yet. `is_detaching`: Slipway is to be taken away.
+    `nodes` is None if nobody asked for them.
     """
 
     deployment: ModelDeployment
@@ -100,6 +104,7 @@ class Observation:
     guard: GuardView | None
     front: Front | None = Front()
     is_detaching: bool = False
+    nodes: tuple[Node, ...] | None = None
 
     def workload(self, revision: str | None) -> Workload | None:
         """Look up the pods of a revision."""

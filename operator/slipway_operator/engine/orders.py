@@ -19,8 +19,8 @@ from slipway_operator.engine.facts import Observation
 
 def obey(now_course: Course, seen: Observation, now: datetime) -> Course:
     """Answer the command annotation, once."""
-    value = _annotation(seen.deployment)
-    if value is None or (now_course.command is not None and now_course.command.value == value):
+    value = _unanswered(seen.deployment)
+    if value is None:
         return now_course
     command = commands.parse(value)
     refusal = command if isinstance(command, str) else _refusal(now_course, seen, command)
@@ -45,15 +45,27 @@ def names_at_stake(deployment: ModelDeployment) -> frozenset[str]:
     """Name the revisions that may be wanted now, the one that an unanswered restart makes too."""
     name, spec = deployment.metadata.name, deployment.spec
     wanted = {plan.wanted_revision(name, spec, deployment.status.chosen)}
-    command = commands.parse(_annotation(deployment) or "")
+    command = commands.parse(_unanswered(deployment) or "")
     if isinstance(command, Command) and command.verb is Verb.RESTART:
         wanted.add(plan.restarted_name(name, plan.revision_name(name, spec), command.nonce))
     return frozenset(wanted)
 
 
-def _annotation(deployment: ModelDeployment) -> str | None:
+def is_begun(deployment: ModelDeployment) -> bool:
+    """Tell whether all that may be wanted now is in service, on its way, or was taken back."""
+    seen = deployment.status
+    known = {seen.stable, seen.candidate, *(entry.revision for entry in seen.rejected)}
+    return _unanswered(deployment) is None and names_at_stake(deployment) <= known
+
+
+def _unanswered(deployment: ModelDeployment) -> str | None:
+    """Read the command, unless it was answered already."""
     value = deployment.metadata.annotations.get(names.ANNOTATION_COMMAND)
-    return None if value is None else value[: commands.VALUE_LENGTH_MAX]
+    if value is None:
+        return None
+    value = value[: commands.VALUE_LENGTH_MAX]
+    answered = deployment.status.command
+    return None if answered is not None and answered.value == value else value
 
 
 def _identity(seen: Observation) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from slipway_api import names
-from slipway_api.compute_pool import ComputePoolSpec, Resources
+from slipway_api.compute_pool import ComputePoolSpec
 from slipway_api.model_deployment import ModelDeployment, ModelDeploymentSpec
 
 Object = dict[str, Any]
@@ -357,12 +357,7 @@ def _mounts(spec: ModelDeploymentSpec) -> list[Object]:
 
 
 def _resources(spec: ModelDeploymentSpec, pool: ComputePoolSpec) -> Object:
-    """Merge by name: what the user wrote over what the pool gives."""
-    wanted: Resources = spec.compute.resources
-    merged = {
-        "requests": dict(pool.resources.requests) | dict(wanted.requests),
-        "limits": dict(pool.resources.limits) | dict(wanted.limits),
-    }
+    merged = spec.compute.resources.over(pool.resources).model_dump(mode="json")
     return {kind: values for kind, values in merged.items() if values}
 
 

@@ -21,6 +21,7 @@ from slipway_operator.adapters.kube_resources import Resource
 from slipway_operator.adapters.model_probe import ModelProbe
 from slipway_operator.engine import orders
 from slipway_operator.engine.facts import Observation, Routing, Workload
+from slipway_operator.engine.room import Node
 from slipway_operator.engine.verdicts import GuardView
 from slipway_operator.shell import readings
 from slipway_operator.shell.guards import Guards
@@ -77,7 +78,7 @@ class Observer:
         self._client, self._models = client, models
         self._is_detaching = is_detaching
         self._table, self._guards, self._ports = table, guards, ports
-        self._nodes: tuple[float, frozenset[str]] = (float("-inf"), frozenset())
+        self._nodes: tuple[float, tuple[Object, ...]] = (float("-inf"), ())
 
     async def look(self, owner: Owner) -> Snapshot | Unreadable | None:
         """Look now; None if there is no such ModelDeployment, or it is being deleted."""
@@ -91,10 +92,11 @@ class Observer:
             return _unreadable(found, error)
         listed = await self._listed(md)
         children = _children(md, listed)
-        pool, conflicts, nodes = await asyncio.gather(
+        pool, conflicts, ready_nodes, nodes = await asyncio.gather(
             self._pool(md.spec.compute.pool),
             self._conflicts(md, children),
             self._ready_nodes(children[kinds.PODS]),
+            self._offers(md),
         )
         port, published = self._address(owner, children[kinds.ENDPOINT_SLICES])
         revisions = children[kinds.CONTROLLER_REVISIONS]
@@ -102,7 +104,7 @@ class Observer:
             children[kinds.DEPLOYMENTS],
             children[kinds.SERVICES],
             children[kinds.PODS],
-            ready_nodes=nodes,
+            ready_nodes=ready_nodes,
         )
         for workload in workloads:
             self._guards.tell_pods(owner, workload.pods)
@@ -119,6 +121,7 @@ class Observer:
             guard=self._guards.view(owner),
             front=readings.front(name, children[kinds.SERVICES], listed[kinds.ENDPOINT_SLICES]),
             is_detaching=self._is_detaching(),
+            nodes=nodes,
         )
         return Snapshot(observation, templates, found["metadata"]["resourceVersion"])
 
@@ -199,12 +202,18 @@ class Observer:
         """Read the nodes, but only if a pod's trouble may be theirs."""
         if not readings.needs_nodes(pods):
             return None
-        read_s, ready = self._nodes
+        return readings.ready_nodes(await self._read_nodes())
+
+    async def _offers(self, md: ModelDeployment) -> tuple[Node, ...] | None:
+        """Read what nodes offer, but only if something is to be begun on them."""
+        return None if orders.is_begun(md) else readings.nodes(await self._read_nodes())
+
+    async def _read_nodes(self) -> tuple[Object, ...]:
+        read_s, items = self._nodes
         if time.monotonic() - read_s > NODES_FRESH_S:
-            listing = await self._client.list(kinds.NODES)
-            ready = readings.ready_nodes(listing.items)
-            self._nodes = (time.monotonic(), ready)
-        return ready
+            items = tuple((await self._client.list(kinds.NODES)).items)
+            self._nodes = (time.monotonic(), items)
+        return items
 
     def _address(self, owner: Owner, slices: list[Object]) -> tuple[int | None, tuple[str, ...]]:
         """Read port and router addresses from the deployment's own EndpointSlice."""

@@ -5,8 +5,10 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from slipway_api import names
+from slipway_api.compute_pool import Resources, Toleration
 from slipway_operator.engine.facts import Front, Record, Workload
 from slipway_operator.engine.podevents import PodSeen, Terminated
+from slipway_operator.engine.room import Needs, Node, Taint
 
 Object = Mapping[str, Any]
 
@@ -43,7 +45,33 @@ def records(revisions: Iterable[Object]) -> tuple[Record, ...]:
 def _record(item: Object) -> Record:
     revision = revision_of(item)
     identity = (item.get("data") or {}).get("identity", revision)  # early ones kept a template only
-    return Record(revision, int(item.get("revision", 0)), identity, _digest(item))
+    needs = _needs(item["data"]["template"]["spec"])
+    return Record(revision, int(item.get("revision", 0)), identity, _digest(item), needs)
+
+
+def _needs(pod: Object) -> Needs:
+    (container,) = pod["containers"]
+    return Needs(
+        selector=pod.get("nodeSelector") or {},
+        tolerations=tuple(map(Toleration.model_validate, pod.get("tolerations") or ())),
+        resources=Resources.model_validate(container.get("resources") or {}),
+    )
+
+
+def nodes(items: Iterable[Object]) -> tuple[Node, ...]:
+    """Read what nodes offer."""
+    return tuple(
+        Node(
+            name=item["metadata"]["name"],
+            labels=item["metadata"].get("labels") or {},
+            taints=tuple(
+                Taint(taint["key"], taint.get("value", ""), taint["effect"])
+                for taint in item["spec"].get("taints") or ()
+            ),
+            allocatable=item["status"].get("allocatable") or {},
+        )
+        for item in items
+    )
 
 
 def model_of(template: Object) -> str:

@@ -177,11 +177,15 @@ class RolloutMachine(RuleBasedStateMachine):
     @rule(
         latency_s=st.sampled_from([None, 0.01, 2.0]),
         has_pool=st.booleans(),
+        has_room=st.booleans(),
         is_taken=st.sampled_from([False, False, False, True]),
     )
-    def change_surroundings(self, latency_s: float | None, has_pool: bool, is_taken: bool) -> None:
+    def change_surroundings(
+        self, latency_s: float | None, *, has_pool: bool, has_room: bool, is_taken: bool
+    ) -> None:
         self.world.latency_s = latency_s
         self.world.pool = ComputePool() if has_pool else None
+        self.world.nodes = None if has_room else ()
         self.world.conflicts = ("Service ml/churn",) if is_taken else ()
 
     # Laws about more than one look.
@@ -213,7 +217,7 @@ class RolloutMachine(RuleBasedStateMachine):
             return
         world = self.world
         world.verdicts, world.is_shedding = (builders.verdict("gate", VerdictState.PASS),), False
-        world.pool, world.conflicts = ComputePool(), ()
+        world.pool, world.nodes, world.conflicts = ComputePool(), None, ()
         for router in world.routers.values():
             router.is_ready, router.is_stuck, router.is_lost = True, False, False
         if world.status.stable is not None and world.status.stable not in world.records:

@@ -181,6 +181,7 @@ STORIES: Final[dict[Reason, Story]] = {
     Reason.NO_WAY_BACK: _no_way_back,
     Reason.INVALID_SPECIFICATION: _unreadable,
     Reason.UNKNOWN_POOL: _obstacle(lambda world: setattr(world, "pool", None)),
+    Reason.NO_ROOM: _obstacle(lambda world: setattr(world, "nodes", ())),
     Reason.NAME_CONFLICT: _obstacle(lambda world: setattr(world, "conflicts", ("Service ml/x",))),
     Reason.NO_PORT: _obstacle(lambda world: setattr(world, "port", None)),
 }

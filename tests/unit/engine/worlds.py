@@ -19,6 +19,7 @@ from slipway_operator.engine.actions import Decision, Watch
 from slipway_operator.engine.decide import decide, told
 from slipway_operator.engine.facts import Front, Observation, Routing, Workload
 from slipway_operator.engine.podevents import PodSeen, Terminated
+from slipway_operator.engine.room import Node
 from slipway_operator.engine.sources import Sources
 from slipway_operator.engine.traffic import Traffic
 from slipway_operator.engine.verdicts import GuardView, Verdict
@@ -61,6 +62,7 @@ class World:
         self.command: str | None = None
         self.status_text = json.dumps({"observedGeneration": -1})
         self.pool: ComputePool | None = ComputePool()
+        self.nodes: tuple[Node, ...] | None = None
         self.conflicts: tuple[str, ...] = ()
         self.records: dict[str, int] = {}
         self.identities: dict[str, str] = {}
@@ -139,6 +141,7 @@ class World:
             guard=self.guard(),
             front=self.front,
             is_detaching=self.is_detaching,
+            nodes=self.nodes,
         )
         if self.applied is not None:
             return seen

@@ -5,10 +5,12 @@ from typing import Any, Final
 
 import pytest
 
+from slipway_api.compute_pool import Resources, Toleration
 from slipway_api.conditions import Reason
 from slipway_operator.engine import podevents
 from slipway_operator.engine.facts import Front, Record
 from slipway_operator.engine.podevents import FindingKind
+from slipway_operator.engine.room import Needs, Node, Taint
 from slipway_operator.shell import readings
 from tests import builders
 
@@ -325,8 +327,8 @@ def test_records_are_listed_oldest_first() -> None:
     )
 
     assert found == (
-        Record("churn-0a", 3, "churn-0a", ""),
-        Record("churn-0b", 12, "churn-0a", "sha256:0b"),
+        Record("churn-0a", 3, "churn-0a", "", NEEDS_NOTHING),
+        Record("churn-0b", 12, "churn-0a", "sha256:0b", NEEDS_NOTHING),
     )
 
 
@@ -337,6 +339,9 @@ def test_a_digest_left_open_is_what_the_first_pod_told() -> None:
 
     assert [record.digest for record in readings.records([open_, told])] == [None, "sha256:0a"]
     assert readings.model_of(open_["data"]["template"]) == "churn"
+
+
+NEEDS_NOTHING = Needs({}, (), Resources())
 
 
 def _recorded(
@@ -350,6 +355,41 @@ def _recorded(
     if identity is not None:  # early ones kept a template only
         data["identity"] = identity
     return _labelled(revision) | {"revision": number, "data": data}
+
+
+def test_what_kept_pods_need_of_a_node_is_read_from_their_template() -> None:
+    item = _recorded("churn-0a", 3, value="")
+    pod = item["data"]["template"]["spec"]
+    pod["nodeSelector"] = {"pool": "gpu"}
+    pod["tolerations"] = [{"key": "nvidia.com/gpu", "operator": "Exists"}]
+    pod["containers"][0]["resources"] = {"limits": {"nvidia.com/gpu": 1}}
+
+    (record,) = readings.records([item])
+
+    assert record.needs == Needs(
+        {"pool": "gpu"},
+        (Toleration(key="nvidia.com/gpu", operator="Exists"),),
+        Resources(limits={"nvidia.com/gpu": 1}),
+    )
+
+
+def test_nodes_are_read_with_what_they_offer() -> None:
+    item = {
+        "metadata": {"name": "worker-1", "labels": {"pool": "gpu"}},
+        "spec": {"taints": [{"key": "nvidia.com/gpu", "effect": "NoSchedule"}]},
+        "status": {"allocatable": {"cpu": "3920m", "nvidia.com/gpu": "2"}},
+    }
+    bare: dict[str, Any] = {"metadata": {"name": "worker-2"}, "spec": {}, "status": {}}
+
+    assert readings.nodes([item, bare]) == (
+        Node(
+            "worker-1",
+            {"pool": "gpu"},
+            (Taint("nvidia.com/gpu", "", "NoSchedule"),),
+            {"cpu": "3920m", "nvidia.com/gpu": "2"},
+        ),
+        Node("worker-2", {}, (), {}),
+    )
 
 
 def test_an_object_is_ours_by_uid_and_a_leftover_by_name() -> None:
