@@ -5,6 +5,7 @@ written out at each scrape, so that its series end with the object.
 """
 
 from collections import Counter as Tally
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -92,6 +93,12 @@ class Metrics:
         )
         build.labels(version=version, component="operator").set(1)
 
+    def rollout_runs(self, owner: Owner, *, ends: Iterable[tuple[str, str]]) -> None:
+        """Count from 0 what a rollout may come to, by (outcome, reason)."""
+        tally = self._deployments.ended[owner]
+        for end in ends:
+            tally.setdefault(end, 0)
+
     def rollout_ended(self, owner: Owner, *, outcome: str, reason: str) -> None:
         """Count a rollout."""
         self._deployments.ended[owner][outcome, reason] += 1
@@ -103,7 +110,6 @@ class Metrics:
     def show(self, owner: Owner, shown: Shown) -> None:
         """Show where a ModelDeployment stands."""
         self._deployments.shown[owner] = shown
-        self._deployments.ended.setdefault(owner, Tally())
 
     def forget(self, owner: Owner) -> None:
         """End the series of a ModelDeployment that is gone, or that another process looks after."""
@@ -150,7 +156,7 @@ class _Deployments(Collector):
 
     def __init__(self) -> None:
         self.shown: dict[Owner, Shown] = {}
-        self.ended: dict[Owner, Tally[tuple[str, str]]] = {}
+        self.ended: dict[Owner, Tally[tuple[str, str]]] = defaultdict(Tally)
 
     def collect(self) -> Iterator[Metric]:
         """Give the families in a fixed order."""

@@ -4,7 +4,32 @@ Only the difference counts, so that a restarted operator, which reads the old st
 nothing twice.
 """
 
+from typing import Final
+
+from slipway_api.conditions import Outcome, Reason
 from slipway_api.status import ModelDeploymentStatus, Rollout
+
+# The usual ends of a rollout, (outcome, reason). They are counted from 0 while it runs: a count
+# whose first value is 1 never grew, as far as those can tell who look now and then.
+ENDS: Final = (
+    (Outcome.PROMOTED.value, Reason.SERVING.value),
+    (Outcome.SUPERSEDED.value, Reason.SUPERSEDED.value),
+    *(
+        (Outcome.ABORTED.value, reason.value)
+        for reason in (
+            Reason.ERRORS,
+            Reason.REFUSALS,
+            Reason.LATENCY,
+            Reason.LIMIT_EXCEEDED,
+            Reason.CONTAINER_FAILED,
+            Reason.READINESS_LOST,
+            Reason.START_DEADLINE,
+            Reason.IMAGE_UNAVAILABLE,
+            Reason.MODEL_REJECTED,
+            Reason.ABORTED_BY_USER,
+        )
+    ),
+)
 
 
 def ended(before: ModelDeploymentStatus, after: ModelDeploymentStatus) -> tuple[Rollout, ...]:

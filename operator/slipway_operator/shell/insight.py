@@ -53,6 +53,8 @@ class Insight:
         """Show a decision that was carried out."""
         owner = snapshot.owner
         before, after = snapshot.observation.deployment.status, decision.status
+        if after.rollout is not None:
+            self._metrics.rollout_runs(owner, ends=milestones.ENDS)
         for rollout in milestones.ended(before, after):
             self._metrics.rollout_ended(owner, outcome=rollout.outcome, reason=rollout.reason)
         if milestones.is_taking_back(before, after):

@@ -59,9 +59,13 @@ class Prometheus:
 
 @asynccontextmanager
 async def running(
-    directory: Path, targets: Iterable[Target], *, rules: Path | None = None
+    directory: Path,
+    targets: Iterable[Target],
+    *,
+    rules: Path | None = None,
+    discovery: str | None = None,
 ) -> AsyncIterator[Prometheus]:
-    """Run Prometheus until the block ends."""
+    """Run Prometheus until the block ends; `discovery` is the address of more targets."""
     port = free_port()
     config: dict[str, Any] = {
         "global": {"scrape_interval": f"{SCRAPE_S}s", "evaluation_interval": f"{SCRAPE_S}s"},
@@ -74,7 +78,11 @@ async def running(
                     {"targets": [f"127.0.0.1:{target.port}"], "labels": target.labels}
                     for target in targets
                 ],
-            }
+                "http_sd_configs": [{"url": discovery, "refresh_interval": "1s"}]
+                if discovery
+                else [],
+            },
+            {"job_name": "prometheus", "static_configs": [{"targets": [f"127.0.0.1:{port}"]}]},
         ],
     }
     directory.mkdir()
