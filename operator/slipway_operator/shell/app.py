@@ -93,14 +93,6 @@ class Operator:
         self._insight = Insight(
             self._metrics, pod=settings.pod, routers=lambda: self._table.routers
         )
-        gauges.show(
-            self._metrics,
-            queue=self._queue,
-            vitals=self._vitals,
-            table=self._table,
-            ads=self._ads,
-            leads=self._leadership.may_serve,
-        )
         self._attachment = Attachment(self._client, settings.namespace, changed=self._add_all)
         rooms = Rooms(
             observer=Observer(
@@ -129,6 +121,14 @@ class Operator:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopped.set)
+        gauges.show(
+            self._metrics,
+            queue=self._queue,
+            vitals=self._vitals,
+            table=self._table,
+            ads=self._ads,
+            leads=self._leadership.may_serve,
+        )
         server = HttpServer(self._routes(), port=names.PORT_OPERATOR_HTTP)
         await server.start()
         parts = (self._lead(stopped), self._vitals.run())
