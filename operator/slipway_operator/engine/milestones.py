@@ -21,6 +21,7 @@ ENDS: Final = (
             Reason.REFUSALS,
             Reason.LATENCY,
             Reason.LIMIT_EXCEEDED,
+            Reason.ALERT_FIRING,
             Reason.CONTAINER_FAILED,
             Reason.READINESS_LOST,
             Reason.START_DEADLINE,
