@@ -17,7 +17,7 @@ WINDOW_S: Final = 10.0
 WRITE_S_MAX: Final = 5.0
 POLL_S: Final = 1.0  # how often a standby looks
 BLIND_S_MAX: Final = 5.0  # between two looks; what was not watched does not count as silence
-ABSENCE_S_MAX: Final = 60.0  # a holder that cannot reach the API for this long ends
+ABSENCE_S_MAX: Final = 90.0  # without the API: outlive a minute's outage with what was judged
 _SEPARATOR: Final = "_"  # no pod's name holds one
 
 

@@ -34,6 +34,7 @@ from slipway_operator.shell import gauges, readings
 from slipway_operator.shell.act import Actor
 from slipway_operator.shell.alert_hook import AlertHook
 from slipway_operator.shell.attachment import Attachment
+from slipway_operator.shell.census import Census
 from slipway_operator.shell.guards import Guards
 from slipway_operator.shell.insight import Insight
 from slipway_operator.shell.keys import Keys
@@ -112,7 +113,7 @@ class Operator:
             insight=self._insight,
         )
         self._reconciler = Reconciler(rooms, wake_in=self._wake_in)
-        self._known: set[Owner] = set()
+        self._census = Census(self._client, routers=self._ads, wake=self._wake)
         self._is_ready = False
 
     async def run(self) -> None:
@@ -180,7 +181,7 @@ class Operator:
             self._insight.complete()
             self._source.start(self._heard)
             self._is_ready = True
-            _log.info("ready: %d ModelDeployments", len(self._known))
+            _log.info("ready: %d ModelDeployments", len(self._census.known))
             group.create_task(self._resync())
             group.create_task(self._attachment.run())
             group.create_task(self._keys.run())
@@ -189,37 +190,22 @@ class Operator:
     async def _take_over(self) -> None:
         """Put the state of every deployment, then let routers have it.
 
-        A deployment that cannot be read now stays unknown: routers keep what they have of it.
+        A deployment that cannot be read now stays unknown: routers keep what they have of it. One
+        that nobody foresaw must not keep all others from their operator.
         """
-        await _until_reached(self._list)
+        await _until_reached(self._census.take)
         self._table.start()
         await self._table.gather(timeout_s=GATHER_S)
-        for owner in sorted(self._known):
+        for owner in self._census.known:
             try:
                 with self._insight.timed():
                     await self._reconciler.run(owner)
-            except ApiError as error:
-                about = logs.about(namespace=owner[0], name=owner[1], reason=error.reason)
+            except Exception as error:  # noqa: BLE001 - told; the queue tries it again
+                about = logs.about(namespace=owner[0], name=owner[1], reason=type(error).__name__)
                 _log.warning("%s/%s is left as it is for now: %s", *owner, error, extra=about)
                 self._queue.add(_key(owner))
         self._ads.release()
-        await self._drop_unknown()
-
-    async def _drop_unknown(self) -> None:
-        """Let routers forget deployments that are confirmed to be gone."""
-        for name in self._ads.unknown_owners():
-            namespace, separator, deployment = name.partition("/")
-            if not separator or (namespace, deployment) in self._known:
-                continue
-            try:
-                found = await self._client.find(
-                    kinds.MODEL_DEPLOYMENTS, deployment, namespace=namespace
-                )
-            except ApiError as error:
-                _log.warning("%s stays at the routers until it can be asked for: %s", name, error)
-                return
-            if found is None:
-                self._ads.confirm_removed(name)
+        await self._census.drop_unknown()
 
     async def _handle(self, key: Key) -> None:
         match key.kind:
@@ -254,23 +240,14 @@ class Operator:
                 for port in item.get("ports") or ():
                     self._ports.record(owner, int(port["port"]))
 
-    async def _list(self) -> None:
-        listing = await self._client.list(kinds.MODEL_DEPLOYMENTS, metadata_only=True)
-        before = self._known
-        self._known = {
-            (item["metadata"]["namespace"], item["metadata"]["name"]) for item in listing.items
-        }
-        for owner in before - self._known:  # let go of what went while nobody told
-            self._queue.add(_key(owner))
-
     async def _resync(self) -> None:
         """Look at everything now and then: heals events that were lost."""
         while True:
             await asyncio.sleep(RESYNC_S)
             with contextlib.suppress(ApiError):
-                await self._list()
+                await self._census.take()
                 await self._read_routers()
-                await self._drop_unknown()
+                await self._census.drop_unknown()
             self._add_all()
 
     def _routes(self) -> tuple[web.RouteDef, ...]:
@@ -298,7 +275,7 @@ class Operator:
 
     def _heard(self, key: Key) -> None:
         if key.kind is KeyKind.MODEL_DEPLOYMENT:
-            self._known.add((key.namespace, key.name))
+            self._census.heard((key.namespace, key.name))
         self._queue.add(key)
 
     def _routers_changed(self) -> None:
@@ -317,7 +294,7 @@ class Operator:
         self._queue.add_at(key, asyncio.get_running_loop().time() + delay_s)
 
     def _add_all(self) -> None:
-        for owner in self._known:
+        for owner in self._census.known:
             self._queue.add(_key(owner))
 
     def _weight_percent(self, owner: Owner) -> int:

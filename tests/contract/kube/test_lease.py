@@ -138,7 +138,7 @@ async def test_a_holder_that_sees_another_ends(kube: KubeClient) -> None:
 async def test_without_the_api_routers_are_answered_but_nothing_is_written(
     kube_access: ClusterAccess, kube: KubeClient
 ) -> None:
-    """Until a minute is over. A standby does not count the time in which it saw nothing."""
+    """Until it lasts too long. A standby does not count the time in which it saw nothing."""
     async with FaultProxy.run(kube_access) as proxy, KubeClient(proxy.access) as client:
         first = leadership(client, "outage", pod="operator-a")
         second = leadership(client, "outage", pod="operator-b")
@@ -157,7 +157,7 @@ async def test_without_the_api_routers_are_answered_but_nothing_is_written(
             assert await holder_of(kube, "outage") == "operator-a_1"
 
             proxy.status = 503
-            with pytest.raises(LeadershipLostError, match="no API server for 60 s"):
+            with pytest.raises(LeadershipLostError, match="no API server for 90 s"):
                 await asyncio.wait_for(keeping, FOREVER_S)
             waiting.cancel()
 

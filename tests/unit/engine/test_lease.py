@@ -115,6 +115,6 @@ def test_the_numbers_keep_holders_apart() -> None:
     assert lease.RENEW_S + 2 * lease.POLL_S < lease.WINDOW_S
 
 
-def test_a_holder_ends_after_a_minute_without_the_api() -> None:
-    assert not lease.is_absent(100.0, 159.0)
-    assert lease.is_absent(100.0, 160.0)
+def test_a_holder_outlives_a_minute_without_the_api_and_then_ends() -> None:
+    assert not lease.is_absent(100.0, 160.0 + lease.RENEW_S)
+    assert lease.is_absent(100.0, 190.0)
