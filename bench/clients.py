@@ -20,6 +20,7 @@ from slipway_api import names
 FRESH_REST_EVERY: Final = 20  # every n-th REST request opens a connection of its own
 FRESH_GRPC_EVERY: Final = 100
 GRPC_CHANNELS: Final = 2
+IDLE_S: Final = 15.0  # until an unused connection is closed; aiohttp's default
 LANES_KEPT: Final = 100  # connections that wait for requests; as aiohttp keeps by default
 # gRPC makes up a status where none came: then there are no headers, or its details begin like this.
 BROKEN_STREAM: Final = "Stream removed"
@@ -35,8 +36,9 @@ _CHANNEL_OPTIONS: Final = (
 class Destination:
     """Where requests go; `rest` and `grpc` are HOST:PORT.
 
-    `answer_timeout_s`: who has no answer by then gives up, and a request is lost. Connections to
-    peers that fell silent are noticed after `keepalive_s` (gRPC; None: never).
+    `answer_timeout_s`: who has no answer by then gives up, and a request is lost. A connection to
+    a peer that fell silent is noticed after `keepalive_s` (gRPC) or not used again (REST); None:
+    as libraries do by default, which is never for gRPC.
     """
 
     rest: str
@@ -107,7 +109,9 @@ class _Lane:
         trace.on_connection_create_end.append(self._connected)
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=to.answer_timeout_s),
-            connector=aiohttp.TCPConnector(limit=1, ttl_dns_cache=5),
+            connector=aiohttp.TCPConnector(
+                limit=1, ttl_dns_cache=5, keepalive_timeout=to.keepalive_s or IDLE_S
+            ),
             trace_configs=[trace],
         )
 
@@ -176,6 +180,7 @@ class _Channel:
             options += [
                 ("grpc.keepalive_time_ms", int(to.keepalive_s * 500)),
                 ("grpc.keepalive_timeout_ms", int(to.keepalive_s * 500)),
+                ("grpc.min_reconnect_backoff_ms", 1000),  # also the limit for connecting
                 ("grpc.max_reconnect_backoff_ms", 1000),
             ]
         self._timeout_s = to.answer_timeout_s

@@ -208,7 +208,7 @@ def parse(argv: Sequence[str]) -> Settings:
         "--keepalive",
         type=float,
         metavar="SECONDS",
-        help="notice a gRPC connection whose other end fell silent; default: never",
+        help="notice connections whose other end fell silent; default: as libraries do",
     )
     options = parser.parse_args(argv)
     url = urllib.parse.urlsplit(options.target)

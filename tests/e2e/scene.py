@@ -246,12 +246,15 @@ class Scene:
 
     @contextmanager
     def load(
-        self, target: Target, *, samples: Path, ledger: Path, rate: float, more: Sequence[str] = ()
+        self, target: str, *, samples: Path, ledger: Path, rate: float, more: Sequence[str] = ()
     ) -> Iterator[None]:
-        """Run the load generator for the length of a block; `more` are further options of it."""
+        """Run the load generator for the length of a block.
+
+        `target` is a host as a client writes it, `more` are further options of the generator.
+        """
         command = self.ground.client_command(
             [
-                *(sys.executable, "-m", "bench.load", f"http://{target.host}", "--stop-on-eof"),
+                *(sys.executable, "-m", "bench.load", f"http://{target}", "--stop-on-eof"),
                 *("--model", "tumour", "--samples", str(samples), "--ledger", str(ledger)),
                 *("--rate", f"{rate:g}", "--seconds", f"{LOAD_S_MAX:g}", *more),
             ]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench import ledger, models, pods, stage, toll
+from slipway_api import names
 from slipway_api.conditions import Phase
 from slipway_api.status import ModelDeploymentStatus, Rollout
 from tests.e2e.scene import (
@@ -42,7 +43,7 @@ ROUTER: Final = "app.kubernetes.io/component=router"
 QUIET_S: Final = 2.0  # the logs of pods arrive a little later
 QUIET_WAIT_S: Final = 20.0
 # What clients do who want to notice a connection whose other end fell silent.
-WATCHFUL: Final = ("--answer-timeout", "2", "--keepalive", "2")
+WATCHFUL: Final = ("--answer-timeout", "10", "--keepalive", "2")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +129,43 @@ class Trial:
         )
         return status, status.history[0]
 
+    def held_at(self, weight: int, version: str = HEALTHY, **how: Any) -> str:
+        """Let a candidate get a weight that it keeps for as long as the test lasts; its name."""
+        self.change(version, steps=[{"weight": weight, "hold": "600s"}], **how)
+        candidate = self.at_weight(weight).candidate
+        assert candidate is not None
+        return candidate
+
+    def goes_on(self, candidate: str) -> bool:
+        """Tell whether a candidate was neither taken back nor promoted."""
+        status = self.status()
+        return (status.candidate, status.phase) == (candidate, Phase.ROLLING_OUT)
+
+    def pods(self, revision: str | None) -> list[Object]:
+        """List the pods of a revision that are not on their way out."""
+        return [
+            pod
+            for pod in self.scene.pods(self.target)
+            if pod["metadata"]["labels"][names.LABEL_REVISION] == revision
+            and not pod["metadata"].get("deletionTimestamp")
+        ]
+
+    def ready_count(self, revision: str | None) -> int:
+        """Count the pods of a revision that are ready."""
+        return sum(
+            each["status"] == "True"
+            for pod in self.pods(revision)
+            for each in pod["status"].get("conditions") or ()
+            if each["type"] == "Ready"
+        )
+
+    def published(self) -> list[str]:
+        """List the router addresses that clients are sent to."""
+        found = self.scene.read(
+            "endpointslice", self.target.name, f"--namespace={self.target.namespace}"
+        )
+        return [a for endpoint in found["endpoints"] for a in endpoint["addresses"]]
+
     def status(self) -> ModelDeploymentStatus:
         """Read the status."""
         return self.scene.status(self.target)
@@ -144,10 +182,12 @@ class Trial:
     # Load, and what came of it.
 
     @contextmanager
-    def load(self, *, rate: float = RATE, more: Sequence[str] = ()) -> Iterator[None]:
+    def load(
+        self, *, rate: float = RATE, host: str | None = None, more: Sequence[str] = ()
+    ) -> Iterator[None]:
         """Send requests, and follow the pods' logs, for the length of a block.
 
-        The ledger is whole when the block has ended.
+        The ledger is whole when the block has ended. `host` is the deployment's name if None.
         """
         self._tail = ledger.Tail(self._ledger)
         samples = self._models.catalogue.samples(models.TUMOUR)
@@ -161,7 +201,11 @@ class Trial:
             follower.start()
             try:
                 with self.scene.load(
-                    self.target, samples=samples, ledger=self._ledger, rate=rate, more=more
+                    host or self.target.host,
+                    samples=samples,
+                    ledger=self._ledger,
+                    rate=rate,
+                    more=more,
                 ):
                     self.pass_time(1.0)
                     yield

@@ -1,0 +1,139 @@
+"""What is broken in a cluster and mended again, each for the length of a block.
+
+Only inside the sandbox: network namespaces of its nodes, processes of its pods. Everything is
+mended when the block ends, however it ends.
+"""
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+from slipway_api import names
+from tests.e2e.scene import SYSTEM_NAMESPACE, Object, Scene, eventually
+
+TABLE: Final = "slipway_fault"
+DRAIN_S: Final = 280
+_COMMAND_S: Final = 20.0
+
+
+@contextmanager
+def refusing(scene: Scene, pod: Object) -> Iterator[None]:
+    """Let a model pod refuse every connection, its probes' too."""
+    ports = f"{{ {names.PORT_HTTP}, {names.PORT_GRPC} }}"
+    rule = f"ip daddr {_address(pod)} tcp dport {ports} reject with tcp reset"
+    with _rules(scene, pod["spec"]["nodeName"], rule):
+        yield
+
+
+@contextmanager
+def without_operator(scene: Scene, router: Object) -> Iterator[None]:
+    """Drop everything between a router and the operator; clients and pods reach it as before."""
+    port = names.PORT_XDS
+    source, target = f"ip saddr {_address(router)}", f"ip daddr {_address(router)}"
+    with _rules(
+        scene,
+        router["spec"]["nodeName"],
+        f"{source} tcp dport {port} drop",
+        f"{target} tcp sport {port} drop",
+    ):
+        yield
+
+
+@contextmanager
+def cut_off(scene: Scene, node: str) -> Iterator[None]:
+    """Pull a node's network cable."""
+    broken = scene.ground.cluster.node(node)
+    broken.cut_link()
+    try:
+        yield
+    finally:
+        broken.restore_link()
+
+
+@contextmanager
+def drained(scene: Scene, node: str) -> Iterator[None]:
+    """Drain a node as an administrator does; the block begins when its pods are gone."""
+    try:
+        done = subprocess.run(
+            [
+                *("kubectl", "drain", node, "--ignore-daemonsets", "--delete-emptydir-data"),
+                f"--timeout={DRAIN_S}s",
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=DRAIN_S + _COMMAND_S,
+            env=dict(scene.ground.environment()),
+        )
+        assert done.returncode == 0, done.stderr
+        yield
+    finally:
+        scene.kubectl("uncordon", node)
+
+
+@contextmanager
+def operator_away(scene: Scene) -> Iterator[None]:
+    """Scale the operator to nothing; the block begins when no process of it is left."""
+    deployment = ("deployment/slipway-operator", f"--namespace={SYSTEM_NAMESPACE}")
+    replicas = scene.read(*deployment)["spec"]["replicas"]
+    selector = f"-l={names.LABEL_COMPONENT}=operator"
+    scene.kubectl("scale", *deployment, "--replicas=0")
+    try:
+        eventually(
+            lambda: not scene.read("pods", f"--namespace={SYSTEM_NAMESPACE}", selector)["items"],
+            what="the operator is gone",
+            timeout_s=60.0,
+        )
+        yield
+    finally:
+        scene.kubectl("scale", *deployment, f"--replicas={replicas}")
+
+
+def kill_envoy(router: str) -> None:
+    """Send SIGKILL to the Envoy of one router pod, by its name."""
+    mark = f"SLIPWAY_ROUTER_NAME={router}".encode()
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if (folder / "comm").read_text().strip() != "envoy":
+                continue
+            if mark in (folder / "environ").read_bytes().split(b"\0"):
+                os.kill(int(folder.name), signal.SIGKILL)
+                return
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+    raise AssertionError(f"no Envoy of router {router} on this machine")
+
+
+@contextmanager
+def _rules(scene: Scene, node: str, *rules: str) -> Iterator[None]:
+    """Have packet rules in a node's network namespace, for what it forwards and what it sends."""
+    inside = scene.ground.cluster.node(node).member.namespace_file
+    chains = "\n".join(
+        f"chain {hook} {{ type filter hook {hook} priority -300; {'; '.join(rules)}; }}"
+        for hook in ("forward", "output")
+    )
+    _nft(inside, f"table ip {TABLE} {{\n{chains}\n}}\n")
+    try:
+        yield
+    finally:
+        _nft(inside, f"delete table ip {TABLE}\n")
+
+
+def _nft(namespace: Path, text: str) -> None:
+    done = subprocess.run(
+        ["nsenter", f"--net={namespace}", "nft", "--file", "-"],
+        input=text,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=_COMMAND_S,
+    )
+    assert done.returncode == 0, f"{text}: {done.stderr}"
+
+
+def _address(pod: dict[str, Any]) -> str:
+    return str(pod["status"]["podIP"])
