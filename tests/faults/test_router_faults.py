@@ -63,7 +63,8 @@ def test_a_killed_envoy_loses_only_what_it_had(trial: Trial) -> None:
         assert trial.goes_on(candidate), trial.status()
 
     found = trial.toll(fault_at=killed_at, dead=[router])
-    assert (found.lost_at_living, found.client_errors, found.wrong_answers) == (0, 0, 0), found
+    harm = (found.lost_at_living, found.client_errors, found.wrong_answers)
+    assert harm == (0, 0, 0), found
     assert found.seconds_of_trouble <= TROUBLE_S, found
 
 
@@ -92,7 +93,8 @@ def test_a_node_that_is_cut_off_costs_only_what_its_routers_had(trial: Trial) ->
         assert trial.goes_on(candidate), trial.status()
 
     found = trial.toll(fault_at=cut_at, dead=names_of(routers))
-    assert (found.lost_at_living, found.client_errors, found.wrong_answers) == (0, 0, 0), found
+    harm = (found.lost_at_living, found.client_errors, found.wrong_answers)
+    assert harm == (0, 0, 0), found
     assert found.seconds_of_trouble <= TROUBLE_S, found
 
 

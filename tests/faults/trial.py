@@ -5,6 +5,7 @@ nothing and judges nothing.
 """
 
 import json
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from slipway_api import names
 from slipway_api.conditions import Phase
 from slipway_api.status import ModelDeploymentStatus, Rollout
 from tests.e2e.scene import (
+    POLL_S,
     STARTED_S,
     SYSTEM_NAMESPACE,
     Object,
@@ -36,10 +38,14 @@ HANG: Final = "1.4.0"
 REFUSES: Final = "1.5.0"
 SLOW: Final = "1.6.0"
 
-RATE: Final = 60.0  # requests per second, half REST, half gRPC
+RATE: Final = 40.0  # requests per second, half REST, half gRPC
 LEDGER_FILE: Final = "ledger.jsonl"
 OPERATOR: Final = "app.kubernetes.io/component=operator"
 ROUTER: Final = "app.kubernetes.io/component=router"
+RESOURCES: Final = {"requests": {"cpu": "150m", "memory": "192Mi"}}
+CALM_S: Final = 3.0  # of answers that come soon, before anything is broken
+SOON_S: Final = 1.0
+CALM_WAIT_S: Final = 120.0
 QUIET_S: Final = 2.0  # the logs of pods arrive a little later
 QUIET_WAIT_S: Final = 20.0
 # What clients do who want to notice a connection whose other end fell silent.
@@ -86,7 +92,7 @@ class Trial:
                 "digest": release.digest,
             },
             runtime={"env": [{"name": "SLIPWAY_SERVER_ACCESS_LOG", "value": "json"}]},
-            compute={"replicas": replicas} | more.pop("compute", {}),
+            compute={"replicas": replicas, "resources": RESOURCES} | more.pop("compute", {}),
             steps=list(steps),
             **more,
         )
@@ -134,7 +140,22 @@ class Trial:
         self.change(version, steps=[{"weight": weight, "hold": "600s"}], **how)
         candidate = self.at_weight(weight).candidate
         assert candidate is not None
+        self.await_calm()
         return candidate
+
+    def await_calm(self) -> None:
+        """Let the load run on until answers come soon: starting pods takes a small machine's all.
+
+        It gives up after a while: what goes wrong from then on is counted.
+        """
+        deadline_s = time.monotonic() + CALM_WAIT_S
+        last_bad = latest = time.time()
+        while latest < last_bad + CALM_S and time.monotonic() < deadline_s:
+            for line in _requests(self._tail):
+                latest = max(latest, line.sent)
+                if line.received is None or line.received - line.sent > SOON_S:
+                    last_bad = max(last_bad, line.sent)
+            time.sleep(POLL_S)
 
     def goes_on(self, candidate: str) -> bool:
         """Tell whether a candidate was neither taken back nor promoted."""
@@ -240,6 +261,7 @@ class Trial:
     def write_figures(self, file: Path, *, test: str) -> None:
         """Append the figures as one line of JSON."""
         at = datetime.now(UTC).isoformat(timespec="seconds")
+        self.note(load_average=round(os.getloadavg()[0], 1))
         with file.open("a", encoding="utf-8") as out:
             out.write(json.dumps({"test": test, "at": at, **self.figures}) + "\n")
 

@@ -36,22 +36,33 @@ def test_a_run_without_loss_costs_nothing() -> None:
 @pytest.mark.parametrize(
     ("lost", "expected"),
     [
-        (replace(LOST, router="living"), (1, 0, 0)),
-        (replace(LOST, router="dead"), (0, 1, 0)),
-        (replace(LOST, router=None), (1, 0, 0)),
-        (replace(LOST, router=None, is_connected=False), (0, 0, 1)),
-        (replace(LOST, router="dead", is_connected=False), (0, 0, 1)),
+        (replace(LOST, router="living"), (1, 0, 0, 0)),
+        (replace(LOST, router="dead"), (0, 1, 0, 0)),
+        (replace(LOST, router=None), (0, 0, 1, 0)),
+        (replace(LOST, router=None, is_connected=False), (0, 0, 0, 1)),
+        (replace(LOST, router="dead", is_connected=False), (0, 0, 0, 1)),
     ],
     ids=["living", "dead", "unknown", "nobody", "nobody, once dead"],
 )
 def test_a_lost_request_counts_where_it_was_lost(
-    lost: ledger.Request, expected: tuple[int, int, int]
+    lost: ledger.Request, expected: tuple[int, int, int, int]
 ) -> None:
     found = toll.take([GOOD, lost], fault_at=12.0, dead={"dead"})
 
-    assert (found.lost_at_living, found.lost_at_dead, found.never_connected) == expected
+    counted = (found.lost_at_living, found.lost_at_dead, found.lost_at_unknown)
+    assert (*counted, found.never_connected) == expected
     assert (found.lost, found.is_nothing) == (1, False)
     assert found.seconds_of_trouble == 0.5
+
+
+def test_what_failed_before_the_fault_is_counted_apart() -> None:
+    early = replace(LOST, sent=5.0)
+    in_flight = replace(LOST, sent=11.5)
+
+    found = toll.take([early, in_flight, replace(GOOD, sent=12.0)], fault_at=12.0)
+
+    assert (found.failed_before, found.lost, found.requests_sent) == (1, 1, 2)
+    assert found.seconds_of_trouble == 0.0
 
 
 def test_errors_and_wrong_answers_are_no_losses() -> None:
