@@ -40,7 +40,7 @@ def ledgers(
         scene.serves(target)
     with ExitStack() as loads:
         for target, rate in RATES.items():
-            load = scene.load(target.host, samples=samples, ledger=files[target], rate=rate)
+            load = scene.load(target, samples=samples, ledger=files[target], rate=rate)
             loads.enter_context(load)
         yield files
     scene.delete(*RATES)
