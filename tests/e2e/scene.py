@@ -246,15 +246,22 @@ class Scene:
 
     @contextmanager
     def load(
-        self, target: str, *, samples: Path, ledger: Path, rate: float, more: Sequence[str] = ()
+        self,
+        target: Target | str,
+        *,
+        samples: Path,
+        ledger: Path,
+        rate: float,
+        more: Sequence[str] = (),
     ) -> Iterator[None]:
         """Run the load generator for the length of a block.
 
-        `target` is a host as a client writes it, `more` are further options of the generator.
+        `target` may be a host as a client writes it; `more` are further options of the generator.
         """
+        host = target if isinstance(target, str) else target.host
         command = self.ground.client_command(
             [
-                *(sys.executable, "-m", "bench.load", f"http://{target}", "--stop-on-eof"),
+                *(sys.executable, "-m", "bench.load", f"http://{host}", "--stop-on-eof"),
                 *("--model", "tumour", "--samples", str(samples), "--ledger", str(ledger)),
                 *("--rate", f"{rate:g}", "--seconds", f"{LOAD_S_MAX:g}", *more),
             ]
