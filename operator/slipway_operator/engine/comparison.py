@@ -1,15 +1,18 @@
 """One gate's evidence: is the candidate worse than it may be, and is it good enough?
 
-Puts the two tests of `judgement` together. Bad = odds above `ratio` times stable's AND a share
-above `floor`; good = odds below `tolerate` times stable's OR a share below `floor`. Without a ratio
-it is an absolute limit, without a floor a bare comparison. It must not know what an attempt, a pod
-or a clock is: blocks of counts come in, closed by its caller and never because of their outcomes.
+Puts the two tests of `judgement` together, each twice: over all bad attempts, cautiously, because a
+clump is one misfortune and not ten; and over the onsets of clumps, which come one by one however
+long clumps are. Bad = odds above `ratio` times stable's AND a share above `floor`; good = odds below
+`tolerate` times stable's OR a share below `floor`. Without a ratio it is an absolute limit, without
+a floor a bare comparison. It must not know what an attempt, a pod or a clock is: blocks of counts
+come in, closed by its caller and never because of their outcomes.
 """
 
 from collections.abc import Sequence
 from math import inf, log
 from typing import Final
 
+from slipway_operator.engine.clumping import UNTEMPERED, Tempers
 from slipway_operator.engine.judgement import (
     BETTER,
     LATE_EVERY_S,
@@ -29,6 +32,9 @@ RATIO: Final = 1.25
 FLOOR: Final = 0.005
 TOLERATE_PER_RATIO: Final = 1.2  # 1.5 times stable's odds pass where 1.25 times fail
 TEMPER_STEP: Final = 1.01  # a rise of phi below 1 % is not worth rewriting old evidence
+# What one bad attempt counts for at most. Eight in a row convict a candidate that never answered, at
+# whatever weight; without it, four did at a low weight, and clumps of four are common.
+NATS_MAX: Final = 1.0
 SPEED_MIN: Final = 1e-12  # nats per request; slower hypotheses never get anywhere
 
 
@@ -61,7 +67,17 @@ class Comparison:
     True
     """
 
-    __slots__ = ("_age_s", "_better", "_floor", "_ratio", "_starts", "_tolerate", "_worse")
+    __slots__ = (
+        "_age_s",
+        "_better",
+        "_floor",
+        "_has_answered",
+        "_onsets",
+        "_ratio",
+        "_starts",
+        "_tolerate",
+        "_worse",
+    )
 
     def __init__(
         self,
@@ -75,7 +91,9 @@ class Comparison:
         self._ratio, self._floor = ratio, floor
         self._tolerate = TOLERATE_PER_RATIO * (ratio or 1.0) if tolerate is None else tolerate
         self._age_s, self._starts = 0.0, 0
+        self._has_answered = False
         self._worse = self._process(WORSE, late=LATE_MASS)
+        self._onsets = self._process(WORSE, late=LATE_MASS)
         self._better = self._process(BETTER, late=0.0)
 
     def _process(self, grid: Grid, *, late: float) -> "_Process":
@@ -92,31 +110,48 @@ class Comparison:
         self._better = self._process(BETTER, late=0.0)
 
     def close(
-        self, block: Counts, *, phi: float = 1.0, span_s: float = 1.0, may_pass: bool = True
+        self,
+        block: Counts,
+        *,
+        onsets: Counts | None = None,
+        tempers: Tempers = UNTEMPERED,
+        span_s: float = 1.0,
+        may_pass: bool = True,
     ) -> None:
         """Take in one closed block of concurrent attempts.
 
-        `phi` divides the evidence (see `clumping`). `span_s` is how much the block ages the
-        rollout: at most a second, so that late starts keep pace with the traffic. `may_pass` False
-        leaves the block out of the evidence of health: parts of it may be unknown.
+        `onsets` counts those bad attempts alone with which a clump began; None if nobody can tell
+        them apart. `tempers` divide the evidence (see `clumping`), but that of a candidate which
+        never answered well: there is no calm time that a clump could have ended. `span_s` is how
+        much the block ages the rollout: at most a second, so that late starts keep pace with the
+        traffic. `may_pass` False leaves the block out of the evidence of health: parts of it may be
+        unknown.
         """
         if self._age_s >= (self._starts + 1) * LATE_EVERY_S:
             self._starts = int(self._age_s / LATE_EVERY_S)
             self._worse.release(self._starts)
+            self._onsets.release(self._starts)
         self._age_s += span_s
-        self._worse.observe(block, phi)
+        self._has_answered |= block.candidate > block.candidate_bad
+        self._worse.observe(block, tempers.harm if self._has_answered else 1.0, nats_max=NATS_MAX)
+        self._onsets.observe(block if onsets is None else onsets, tempers.onsets)
         if may_pass:
-            self._better.observe(block, phi)
+            self._better.observe(block, tempers.health)
 
     @property
     def log_fail(self) -> float:
-        """Log e-value against "not worse": that null is a union, so the smaller of the two."""
-        return min([test.settled().log_e for test in self._worse.tests])
+        """Log e-value against "not worse": that null is a union, so the smaller of the two.
+
+        Of all bad attempts and of onsets, the mean: it is enough if one of them says so.
+        """
+        pairs = zip(self._worse.tests, self._onsets.tests, strict=True)
+        return min([mean_log_e([test.settled().log_e for test in pair]) for pair in pairs])
 
     def may_fail(self, goal: float) -> bool:
         """Whether `log_fail` can have reached the goal; cheap, and True if in doubt."""
         reach = goal - log(len(WORSE))
-        return all(max(test.settled().logs) >= reach for test in self._worse.tests)
+        pairs = zip(self._worse.tests, self._onsets.tests, strict=True)
+        return all(any(max(test.settled().logs) >= reach for test in pair) for pair in pairs)
 
     @property
     def log_pass(self) -> float:
@@ -144,12 +179,14 @@ class Comparison:
 
     def dump(self) -> list[list[float]]:
         """Return everything that `load` needs to go on, as plain numbers."""
-        return [[self._age_s, self._starts], self._worse.dump(), self._better.dump()]
+        row = [self._age_s, self._starts, float(self._has_answered)]
+        return [row, self._worse.dump(), self._onsets.dump(), self._better.dump()]
 
     def load(self, state: Sequence[Sequence[float]]) -> None:
         """Go on from a dump of a Comparison with the same limits; raises ValueError otherwise."""
-        (age_s, starts), worse, better = state
-        self._age_s, self._starts = age_s, int(starts)
+        (age_s, starts, has_answered), worse, onsets, better = state
+        self._age_s, self._starts, self._has_answered = age_s, int(starts), has_answered > 0
+        self._onsets.load(onsets, starts=int(starts))
         self._worse.load(worse, starts=int(starts))
         self._better.load(better, starts=0)
 
@@ -168,7 +205,7 @@ class _Process:
         for test in self.tests:
             test.settled().release(starts)
 
-    def observe(self, block: Counts, phi: float) -> None:
+    def observe(self, block: Counts, phi: float, *, nats_max: float = inf) -> None:
         """Take in a block; if failures turn out to clump more than thought, so did the old ones."""
         if phi > self._phi_applied * TEMPER_STEP:
             if self._phi_applied:
@@ -177,7 +214,8 @@ class _Process:
             self._phi_applied = phi
         self.phi = phi
         for test in self.tests:
-            test.observe(block, 1.0 / phi)
+            test.observe(block, 1.0 / phi, nats_max=nats_max)
+            nats_max = inf  # one cautious test is enough, where several have to agree
 
     def dump(self) -> list[float]:
         logs = [value for test in self.tests for value in test.settled().logs]

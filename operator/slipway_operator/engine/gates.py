@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
-from slipway_operator.engine.clumping import Clumping, Halves
+from slipway_operator.engine.clumping import Clumping, Sample, Tempers
 from slipway_operator.engine.comparison import Comparison
 from slipway_operator.engine.judgement import NOTHING, Counts
 from slipway_operator.engine.latency import Latencies, Tail
@@ -17,6 +17,7 @@ from slipway_operator.engine.questions import Question, Subject
 
 BLOCK_MIN: Final = 2  # attempts a side; ten would double the delay at low weights
 SPAN_S_MAX: Final = 1.0  # a block ages a gate by a second at most
+ONSET_PHI: Final = 1.0  # where clumps begin, they come one by one, until stable shows otherwise
 RECENT_S: Final = 60
 RATE_SPAN_S: Final = 10
 
@@ -26,7 +27,9 @@ class Gate:
 
     __slots__ = (
         "_closed_at_s",
+        "_onset_clumping",
         "_open",
+        "_open_onsets",
         "_recent",
         "_tail",
         "clumping",
@@ -42,17 +45,20 @@ class Gate:
         tolerate = 1.0 if question.subject is Subject.LATENCY else None
         self.comparison = Comparison(ratio=question.ratio, floor=question.floor, tolerate=tolerate)
         self.clumping = Clumping(phi)
-        self.total = self.step = self._open = NOTHING
+        self._onset_clumping = Clumping(ONSET_PHI)
+        self.total = self.step = self._open = self._open_onsets = NOTHING
         self._tail: Tail | None = None
         if question.quantile is not None and question.increase is not None:
             self._tail = Tail(question.quantile, increase=question.increase)
         self._closed_at_s: float | None = None
         self._recent: deque[tuple[int, Counts]] = deque(maxlen=RECENT_S + 1)  # by second
 
-    def add(self, counts: Counts, *, halves: Halves, now_s: float) -> None:
-        """Count attempts of one tick; `halves` are stable's, parted by host."""
+    def add(self, sample: Sample, *, onsets: Sample, now_s: float) -> None:
+        """Count attempts of one tick, once by what was bad and once by where it began."""
+        counts, halves = sample
         if not counts.candidate and not counts.stable:
             return
+        self._open_onsets = self._open_onsets.plus(onsets.counts)
         self._open = self._open.plus(counts)
         self.total = self.total.plus(counts)
         self.step = self.step.plus(counts)
@@ -63,17 +69,19 @@ class Gate:
             self._recent.append((second, counts))
         if counts.stable:
             self.clumping.add(second, halves)
+            self._onset_clumping.add(second, onsets.halves)
 
     def add_latencies(self, tick: Latencies, *, now_s: float, span_s: float) -> None:
         """Count answers of one tick, `span_s` long, that were too slow."""
         limit_s = self.question.latency_max_s
         if self._tail is not None:
-            counts, halves = self._tail.count(tick, span_s=span_s)
+            sample = self._tail.count(tick, span_s=span_s)
         elif limit_s is not None:
-            counts, halves = tick.slower_than(limit_s, limit_s)
+            sample = tick.slower_than(limit_s, limit_s)
         else:
             raise AssertionError(f"{self.question.name} does not ask for latency")
-        self.add(counts, halves=halves, now_s=now_s)
+        # Slow answers are taken as they come: each may be one of a clump, or its beginning.
+        self.add(sample, onsets=sample, now_s=now_s)
 
     @property
     def tau_s(self) -> float | None:
@@ -94,18 +102,22 @@ class Gate:
         `span_s` overrides how much the block ages the gate (one block may stand for many).
         """
         block, self._open = self._open, NOTHING
+        onsets, self._open_onsets = self._open_onsets, NOTHING
         if span_s is None:
             since_s = SPAN_S_MAX if self._closed_at_s is None else now_s - self._closed_at_s
             span_s = min(max(since_s, 0.0), SPAN_S_MAX)
         self._closed_at_s = now_s
         if not block.candidate:
             return False
-        self.comparison.close(block, phi=self.clumping.phi, span_s=span_s, may_pass=may_pass)
+        tempers = Tempers(self.clumping.phi, self.clumping.caution, self._onset_clumping.phi)
+        self.comparison.close(
+            block, onsets=onsets, tempers=tempers, span_s=span_s, may_pass=may_pass
+        )
         return block.candidate_bad > 0
 
     def drop_open(self) -> None:
         """Forget the open block: part of its time is unknown."""
-        self._open = NOTHING
+        self._open = self._open_onsets = NOTHING
 
     def start_step(self) -> None:
         """Earn a pass anew; harm is remembered."""
@@ -129,12 +141,13 @@ class Gate:
 
     def dump(self) -> list[list[float]]:
         """Return what `load` needs."""
-        counts = [*self._open, *self.total, *self.step]
+        counts = [*self._open, *self._open_onsets, *self.total, *self.step]
         return [
             self._asked(),
             [self.tau_s or 0.0],
             list(map(float, counts)),
             self.clumping.dump(),
+            self._onset_clumping.dump(),
             *self.comparison.dump(),
         ]
 
@@ -149,18 +162,16 @@ class Gate:
 
     def load(self, state: Sequence[Sequence[float]]) -> None:
         """Go on from a dump of a gate with the same question; raises ValueError otherwise."""
-        asked, (tau_s,), counts, clumping, *comparison = state
+        asked, (tau_s,), counts, clumping, onset_clumping, *comparison = state
         if any(abs(a - b) > 1e-5 * b for a, b in zip(asked, self._asked(), strict=True)):
             raise ValueError("evidence for another question")
         if self._tail is not None and tau_s:
             self._tail.tau_s = tau_s
         whole = [int(value) for value in counts]
-        if len(whole) != 12:
+        if len(whole) != 16:
             raise ValueError("counts of another shape")
-        self._open, self.total, self.step = (
-            Counts(*whole[0:4]),
-            Counts(*whole[4:8]),
-            Counts(*whole[8:12]),
-        )
+        parts = [Counts(*whole[index : index + 4]) for index in range(0, 16, 4)]
+        self._open, self._open_onsets, self.total, self.step = parts
         self.clumping.load(clumping)
+        self._onset_clumping.load(onset_clumping)
         self.comparison.load(comparison)

@@ -15,7 +15,7 @@ from slipway_operator.engine.latency import Histogram
 from slipway_operator.engine.panel import Panel
 from slipway_operator.engine.questions import Subject, questions
 from slipway_operator.engine.retries import Retries
-from slipway_operator.engine.tallies import Shedding, Tally
+from slipway_operator.engine.tallies import HostTally, Onsets, Shedding, Tally
 from slipway_operator.engine.verdicts import GuardView
 
 TICK_S: Final = 0.25  # how often `tick` is meant to be called; nothing depends on it
@@ -65,7 +65,7 @@ class Guard:
         self._records: list[Attempt] = []  # since the last tick
         self._flights: Flights[_Origin] = Flights()
         self._retries = Retries()
-        self._tally, self._shedding = Tally(), Shedding()
+        self._tally, self._shedding, self._onsets = Tally(), Shedding(), Onsets()
         self._stable_answers = Histogram()
         self._p999_before_s: float | None = None
         self._started_at_s: dict[str, float] = {}  # by host
@@ -143,12 +143,16 @@ class Guard:
             self._stable_answers.add(duration_s)
         if origin.is_retry:
             return
-        tally = self._tally.at(origin.host, is_candidate=origin.is_candidate)
-        tally.add(kind)
+        tally = self._count(origin, kind)
         if kind is AttemptClass.OK and self._asks_latency:
             started_at_s = self._started_at_s.get(origin.host)
             if started_at_s is not None and attempt.began_at_s - started_at_s >= WARM_UP_S:
                 tally.add_latency(duration_s)
+
+    def _count(self, origin: _Origin, kind: AttemptClass) -> HostTally:
+        tally = self._tally.at(origin.host, is_candidate=origin.is_candidate)
+        tally.add(kind, is_onset=self._onsets.take(origin.host, kind))
+        return tally
 
     def weight_changed(self) -> None:
         """Close what was counted at the old weight; what is under way at this moment is left out.
@@ -187,8 +191,7 @@ class Guard:
         self._take_records()
         for origin in self._flights.overdue(now_s, limit_s=self._timeout_s):
             if not origin.is_retry:
-                tally = self._tally.at(origin.host, is_candidate=origin.is_candidate)
-                tally.add(AttemptClass.FAIL)
+                self._count(origin, AttemptClass.FAIL)
         self._absorb(now_s, span_s=span_s)
         if self._weight_percent is not None and weight_percent != self._weight_percent:
             self._close_epoch(now_s)
@@ -212,8 +215,8 @@ class Guard:
         }
         for gate in self._panel.gates:
             if gate.question.subject is not Subject.LATENCY:
-                counts, halves = counted[gate.question.subject]
-                gate.add(counts, halves=halves, now_s=now_s)
+                sample, onsets = counted[gate.question.subject]
+                gate.add(sample, onsets=onsets, now_s=now_s)
             elif latencies is not None:
                 gate.add_latencies(latencies, now_s=now_s, span_s=span_s)
 

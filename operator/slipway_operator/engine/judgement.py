@@ -197,8 +197,11 @@ class Test(Protocol):
     def grid(self) -> Grid:
         """The hypotheses and their prior masses."""
 
-    def observe(self, block: Counts, power: float) -> None:
-        """Take in one closed block, its evidence tempered by `power` (1/phi)."""
+    def observe(self, block: Counts, power: float, *, nats_max: float = inf) -> None:
+        """Take in one closed block, its evidence tempered by `power` (1/phi).
+
+        Before tempering a bad attempt of the candidate counts at most `nats_max`.
+        """
 
     def settled(self) -> "Mixture":
         """Return the mixture with every block in it."""
@@ -249,6 +252,11 @@ class Mixture:
         return log_sum(self.logs)
 
 
+def _at_most(logs: Sequence[float], limit: float) -> tuple[float, ...]:
+    """Cut evidence of harm off; less than an e-value is one, too."""
+    return tuple([min(value, limit) for value in logs])
+
+
 class SplitTest:
     """The split test over many blocks."""
 
@@ -259,7 +267,7 @@ class SplitTest:
         self._table: dict[Counts, tuple[float, ...]] = {}
         self._mixture = Mixture(grid, late=late)
 
-    def observe(self, block: Counts, power: float) -> None:
+    def observe(self, block: Counts, power: float, *, nats_max: float = inf) -> None:
         """Take in one closed block; a block without anything bad costs nothing."""
         if not block.candidate_bad and not block.stable_bad:
             return
@@ -270,6 +278,8 @@ class SplitTest:
                 if len(self._table) >= TABLE_SIZE_MAX:
                     self._table.clear()
                 self._table[block] = logs
+        if nats_max < inf:
+            logs = _at_most(logs, nats_max * block.candidate_bad)
         self._mixture.multiply(logs, power)
 
     def settled(self) -> Mixture:
@@ -292,8 +302,13 @@ class LevelTest:
         self._attempts = self._bad = 0.0
         self._mixture = Mixture(grid, late=late)
 
-    def observe(self, block: Counts, power: float) -> None:
+    def observe(self, block: Counts, power: float, *, nats_max: float = inf) -> None:
         """Take in one closed block."""
+        if nats_max < inf and block.candidate_bad:
+            mixture, (n, x, _, _) = self.settled(), block
+            logs = level_logs(n, x, limit=self._limit, grid=self.grid)
+            mixture.multiply(_at_most(logs, nats_max * x), power)
+            return
         self._attempts += block.candidate * power
         self._bad += block.candidate_bad * power
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from math import ceil, exp, log
 from typing import Final, NamedTuple
 
-from slipway_operator.engine.clumping import Halves
+from slipway_operator.engine.clumping import Sample
 from slipway_operator.engine.judgement import NOTHING, Counts
 
 BUCKET_WIDTH: Final = log(1.05)
@@ -78,7 +78,7 @@ class Latencies(NamedTuple):
     stable_s: Sequence[float]
     other_stable_s: Sequence[float]
 
-    def slower_than(self, candidate_limit_s: float, stable_limit_s: float) -> tuple[Counts, Halves]:
+    def slower_than(self, candidate_limit_s: float, stable_limit_s: float) -> Sample:
         """Count what lies above one limit for each side."""
         n, m = len(self.stable_s), len(self.other_stable_s)
         x, y = (
@@ -86,7 +86,7 @@ class Latencies(NamedTuple):
             count_above(stable_limit_s, self.other_stable_s),
         )
         bad = count_above(candidate_limit_s, self.candidate_s)
-        return Counts(len(self.candidate_s), bad, n + m, x + y), (n, x, m, y)
+        return Sample(Counts(len(self.candidate_s), bad, n + m, x + y), (n, x, m, y))
 
 
 class Tail:
@@ -112,13 +112,13 @@ class Tail:
         """What the candidate is held to now; None before stable answered 1/(1-q) times."""
         return None if self.tau_s is None else self.tau_s * (1 + self._increase)
 
-    def count(self, tick: Latencies, *, span_s: float) -> tuple[Counts, Halves]:
+    def count(self, tick: Latencies, *, span_s: float) -> Sample:
         """Count latencies beyond tau as of before this tick, then let tau follow stable.
 
         `span_s` is the length of the tick. All zero while tau is unknown.
         """
         tau_s, limit_s = self.tau_s, self.limit_s
-        counted = (NOTHING, (0, 0, 0, 0))
+        counted = Sample(NOTHING, (0, 0, 0, 0))
         if tau_s is not None and limit_s is not None:
             counted = tick.slower_than(limit_s, tau_s)
         if tick.stable_s or tick.other_stable_s:

@@ -9,45 +9,70 @@ from math import exp
 from typing import Final
 
 from slipway_operator.engine.attempts import AttemptClass
-from slipway_operator.engine.clumping import Halves
+from slipway_operator.engine.clumping import Sample
 from slipway_operator.engine.judgement import Counts
 from slipway_operator.engine.latency import Latencies
 from slipway_operator.engine.questions import Subject
 
+HOSTS_MAX: Final = 4096
 LATENCIES_MAX: Final = 5_000  # per tick and host; beyond it latencies of the tick are sampled first
 SHED_MEMORY_S: Final = 5.0
 SHED_MIN: Final = 1.0  # remembered shed attempts; a single one among many is no reason to wait
 SHED_SHARE_MIN: Final = 0.01
 
+_BAD: Final = {
+    Subject.FAILURES: AttemptClass.FAIL,
+    Subject.REFUSALS: AttemptClass.REFUSED,
+}
+
 
 class HostTally:
     """Attempts at one host in one tick."""
 
-    __slots__ = ("attempts", "failures", "latencies_s", "refusals", "shed")
+    __slots__ = ("attempts", "bad", "latencies_s", "onsets", "shed")
 
     def __init__(self) -> None:
-        self.attempts = self.failures = self.refusals = self.shed = 0
+        self.attempts = self.shed = 0
+        self.bad = dict.fromkeys(_BAD.values(), 0)
+        self.onsets = dict.fromkeys(_BAD.values(), 0)
         self.latencies_s: list[float] = []
 
-    def add(self, kind: AttemptClass) -> None:
+    def add(self, kind: AttemptClass, *, is_onset: bool) -> None:
         """Count one ended attempt."""
         if kind is AttemptClass.SHED:
             self.shed += 1
             return
         self.attempts += 1
-        if kind is AttemptClass.FAIL:
-            self.failures += 1
-        elif kind is AttemptClass.REFUSED:
-            self.refusals += 1
+        if kind in self.bad:
+            self.bad[kind] += 1
+            self.onsets[kind] += is_onset
 
     def add_latency(self, latency_s: float) -> None:
         """Note how long a good answer took."""
         if len(self.latencies_s) < LATENCIES_MAX:
             self.latencies_s.append(latency_s)
 
-    def bad(self, subject: Subject) -> int:
-        """Count bad attempts in the sense of a subject other than latency."""
-        return self.failures if subject is Subject.FAILURES else self.refusals
+
+class Onsets:
+    """Tells where clumps begin: a bad attempt whose forerunner at the same host was not so bad.
+
+    However long clumps are, how often one begins is as often as they come.
+    """
+
+    __slots__ = ("_last",)
+
+    def __init__(self) -> None:
+        self._last: dict[str, AttemptClass] = {}
+
+    def take(self, host: str, kind: AttemptClass) -> bool:
+        """Take in the next ended attempt of a host; shed ones are passed over."""
+        if kind is AttemptClass.SHED:
+            return False
+        before = self._last.pop(host, None)
+        self._last[host] = kind
+        if len(self._last) > HOSTS_MAX:
+            del self._last[next(iter(self._last))]
+        return kind is not before and kind in _BAD.values()
 
 
 class Tally:
@@ -67,17 +92,22 @@ class Tally:
             tally = hosts[host] = HostTally()
         return tally
 
-    def count(self, subject: Subject, other_half: frozenset[str]) -> tuple[Counts, Halves]:
-        """Sum up what is bad in the sense of a subject; stable also in its two halves."""
-        n1 = sum([tally.attempts for tally in self.candidate.values()])
-        x1 = sum([tally.bad(subject) for tally in self.candidate.values()])
-        n, x, m, y = 0, 0, 0, 0
+    def count(self, subject: Subject, other_half: frozenset[str]) -> tuple[Sample, Sample]:
+        """Sum up what is bad in the sense of a subject other than latency; then where it began."""
+        kind = _BAD[subject]
+        halves, onset_halves = [0, 0, 0, 0], [0, 0, 0, 0]
         for host, tally in self.stable.items():
-            if host in other_half:
-                m, y = m + tally.attempts, y + tally.bad(subject)
-            else:
-                n, x = n + tally.attempts, x + tally.bad(subject)
-        return Counts(n1, x1, n + m, x + y), (n, x, m, y)
+            at = 2 * (host in other_half)
+            for half, bad in ((halves, tally.bad), (onset_halves, tally.onsets)):
+                half[at] += tally.attempts
+                half[at + 1] += bad[kind]
+        attempts = sum([tally.attempts for tally in self.candidate.values()])
+        bad_count = sum([tally.bad[kind] for tally in self.candidate.values()])
+        onset_count = sum([tally.onsets[kind] for tally in self.candidate.values()])
+        return (
+            _sample(attempts, bad_count, halves=halves),
+            _sample(attempts, onset_count, halves=onset_halves),
+        )
 
     def latencies(self, other_half: frozenset[str]) -> Latencies:
         """Collect latencies; stable's in its two halves."""
@@ -116,6 +146,11 @@ class Shedding:
             for shed, attempts in zip(self._shed, self._attempts, strict=True)
         ]
         return self._shed[0] > SHED_MIN and shares[0] > max(2 * shares[1], SHED_SHARE_MIN)
+
+
+def _sample(attempts: int, bad: int, *, halves: list[int]) -> Sample:
+    n, x, m, y = halves
+    return Sample(Counts(attempts, bad, n + m, x + y), (n, x, m, y))
 
 
 def _attempts_and_shed(hosts: Iterable[HostTally]) -> tuple[int, int]:

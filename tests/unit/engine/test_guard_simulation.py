@@ -1,9 +1,9 @@
 """Whole rollouts, simulated with a seed: how often healthy candidates fall, how fast sick ones do.
 
 What is simulated: 200 rollouts of one hour each per set, ten requests a second in all, twenty
-minutes each at 10, 20 and 40 % weight; candidate and stable are equally good. Errors come as
-independent draws with two bursts common to both sides (30 s at 50 %), or in clumps: runs of
-consecutive attempts at one host, of geometric length. Arrivals are perfectly even, so every block
+minutes each at 5, 10 and 20 % weight; candidate and stable are equally good. Errors come as
+independent draws or in clumps (runs of consecutive attempts at one host, of geometric length), with
+two bursts common to both sides (30 s at 50 %). Arrivals are perfectly even, so every block
 is known beforehand: only blocks with errors are handed to the panel one by one, all between two of
 them as one. Closing, clumping, evidence and the conviction are the guard's own code; parsing of
 attempts, ticks and halving by host are left out here, and compared in the last test.
@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from slipway_api.analysis import Analysis
 from slipway_operator.engine.attempts import Attempt
+from slipway_operator.engine.clumping import Sample
 from slipway_operator.engine.guard import TICK_S
 from slipway_operator.engine.judgement import Counts
 from slipway_operator.engine.panel import Panel
@@ -36,8 +37,11 @@ class Phase(NamedTuple):
     block_s: float
 
 
-# 10, 20 and 40 % of ten requests a second; each block is as short as two attempts a side allow.
-PHASES = (Phase(2, (9, 9), 2.0), Phase(2, (4, 4), 1.0), Phase(2, (1, 2), 0.5))
+# 5, 10 and 20 % of ten requests a second; each block is as short as two attempts a side allow.
+PHASES = (Phase(2, (19, 19), 4.0), Phase(2, (9, 9), 2.0), Phase(2, (4, 4), 1.0))
+# At 5 % errors half as many requests: there is enough to be wrong about, and each error costs time.
+SLOW_PHASES = tuple(phase._replace(block_s=2 * phase.block_s) for phase in PHASES)
+EVEN = (Phase(2, (4, 4), 1.0), Phase(2, (1, 2), 0.5))
 PHASE_S = 1200.0
 BURSTS_S = (300.0, 900.0)
 
@@ -75,19 +79,27 @@ def _hosts(
     for attempts in (phase.candidate, *phase.hosts):
         if clump is None:
             errors = _independent(source, (count, attempts), share=share)
-            hosts.append(_with_bursts(source, errors, phase.block_s))
         else:
-            hosts.append(_clumps(source, (count, attempts), share=share, size=clump))
+            errors = _clumps(source, (count, attempts), share=share, size=clump)
+        hosts.append(_with_bursts(source, errors, phase.block_s))
     return hosts
 
 
+def _onsets(errors: Errors) -> Errors:
+    """Errors whose forerunner at the same host was none."""
+    onsets: Errors = errors.copy().ravel()
+    onsets[1:] &= ~errors.ravel()[:-1]
+    return onsets.reshape(errors.shape)
+
+
 def _blocks(phase: Phase, hosts: list[Errors]) -> Iterator[tuple[int, int, list[int]]]:
-    """Yield (index of its last block, number of blocks, errors by host), calm ones joined."""
-    bad = np.stack([errors.sum(axis=1) for errors in hosts], axis=1)
+    """Yield (index of its last block, number of blocks, errors and onsets), calm ones joined."""
+    kinds = [*hosts, *map(_onsets, hosts)]
+    bad = np.stack([errors.sum(axis=1) for errors in kinds], axis=1)
     last = -1
     for index in np.flatnonzero(bad.sum(axis=1)).tolist():
         if index - last > 1:
-            yield index - 1, index - last - 1, [0, 0, 0]
+            yield index - 1, index - last - 1, [0] * len(kinds)
         yield index, 1, bad[index].tolist()
         last = index
 
@@ -95,11 +107,17 @@ def _blocks(phase: Phase, hosts: list[Errors]) -> Iterator[tuple[int, int, list[
 def _judge(panel: Panel, phase: Phase, hosts: list[Errors], *, begin_s: float) -> float | None:
     """Hand one phase to the panel; return when it convicted."""
     gate, n, (half, other) = panel.gates[0], phase.candidate, phase.hosts
-    for index, count, (x, y, z) in _blocks(phase, hosts):
+    for index, count, bad in _blocks(phase, hosts):
         # Just before the end of a second, as ticks are: a block belongs to one second only.
         now_s = begin_s + (index + 1) * phase.block_s - 0.1
-        counts = Counts(n * count, x, (half + other) * count, y + z)
-        gate.add(counts, halves=(half * count, y, other * count, z), now_s=now_s)
+        sample, onsets = (
+            Sample(
+                Counts(n * count, x, (half + other) * count, y + z),
+                (half * count, y, other * count, z),
+            )
+            for x, y, z in (bad[:3], bad[3:])
+        )
+        gate.add(sample, onsets=onsets, now_s=now_s)
         if gate.close(now_s, may_pass=True, span_s=count * min(1.0, phase.block_s)):
             panel.judge(now_s)
             if panel.conviction is not None:
@@ -117,7 +135,7 @@ def _abort_s(
 ) -> tuple[float | None, float]:
     """Run one healthy rollout; return when it was aborted, and the clumping it measured."""
     panel = Panel(questions(Analysis()), phi=phi)
-    for number, phase in enumerate(PHASES):
+    for number, phase in enumerate(PHASES if share < 0.05 else SLOW_PHASES):
         hosts = _hosts(source, phase, share=share, clump=clump)
         at_s = _judge(panel, phase, hosts, begin_s=number * PHASE_S)
         if at_s is not None:
@@ -135,26 +153,28 @@ def test_healthy_rollouts_with_common_bursts_are_not_aborted(share: float) -> No
     assert sum(at_s is not None for at_s, _ in runs) <= ABORTS_MAX
 
 
-@pytest.mark.parametrize("share", [0.001, 0.01, 0.05])
-def test_healthy_rollouts_of_a_clumpy_service_are_not_aborted(share: float) -> None:
-    """One service's rollouts, each starting from the clumping that the one before measured."""
+@pytest.mark.parametrize(("share", "clump"), [(0.001, 2.0), (0.001, 3.0), (0.01, 3.0), (0.05, 3.0)])
+def test_first_rollouts_of_clumpy_services_are_not_aborted(share: float, clump: float) -> None:
+    """Errors in clumps, and the bursts besides; nothing is known from earlier rollouts."""
+    source = np.random.default_rng(20)
+
+    runs = [_abort_s(source, share=share, clump=clump, phi=None) for _ in range(ROLLOUTS)]
+
+    assert sum(at_s is not None for at_s, _ in runs) <= ABORTS_MAX
+
+
+def test_later_rollouts_of_a_clumpy_service_are_not_aborted() -> None:
+    """Each starts from the clumping that the one before measured."""
     source = np.random.default_rng(20)
     aborts, phi = 0, None
 
     for _ in range(ROLLOUTS):
-        at_s, phi = _abort_s(source, share=share, clump=2.0, phi=phi)
+        at_s, phi = _abort_s(source, share=0.001, clump=3.0, phi=phi)
         aborts += at_s is not None
 
     assert aborts <= ABORTS_MAX
-
-
-def test_first_rollouts_of_clumpy_services_are_aborted_more_often() -> None:
-    """The honest price of starting from 1.2: not one in a hundred, but up to ten."""
-    source = np.random.default_rng(20)
-
-    runs = [_abort_s(source, share=0.001, clump=3.0, phi=None) for _ in range(ROLLOUTS)]
-
-    assert ABORTS_MAX < sum(at_s is not None for at_s, _ in runs) <= 20
+    assert phi is not None
+    assert phi > 2
 
 
 def _dead_s(candidate_hz: int, stable_hz: int, *, good_s: float = 0.0) -> float:
@@ -201,7 +221,7 @@ def test_random_arrivals_and_errors_of_stable_do_not_change_that() -> None:
     assert 0 < late_s - 3600 <= 5.0
 
 
-@pytest.mark.parametrize("phase", PHASES[1:])
+@pytest.mark.parametrize("phase", EVEN)
 @pytest.mark.parametrize("seed", range(3))
 def test_the_simulation_convicts_when_the_whole_guard_does(phase: Phase, seed: int) -> None:
     """The same errors of a sick candidate: as joined blocks, and as attempts tick by tick."""
@@ -228,5 +248,5 @@ def test_the_simulation_convicts_when_the_whole_guard_does(phase: Phase, seed: i
         feed(judge, attempts, now_s)
 
     assert panel.conviction is not None
-    assert judge.phi == pytest.approx(panel.phi, rel=1e-3)
+    assert judge.phi == pytest.approx(panel.phi, rel=1e-2)
     assert tick * TICK_S == judged_s

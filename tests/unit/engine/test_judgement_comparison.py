@@ -4,6 +4,7 @@ from math import exp, log
 
 import pytest
 
+from slipway_operator.engine.clumping import Tempers
 from slipway_operator.engine.comparison import Comparison
 from slipway_operator.engine.judgement import Counts
 
@@ -72,8 +73,8 @@ def test_clumped_failures_weigh_less() -> None:
     plain, clumped = Comparison(), Comparison()
 
     for _ in range(3):
-        plain.close(Counts(5, 5, 5, 0), phi=1.0)
-        clumped.close(Counts(5, 5, 5, 0), phi=3.0)
+        plain.close(Counts(5, 4, 5, 0))
+        clumped.close(Counts(5, 4, 5, 0), tempers=Tempers(3.0, 3.0, 3.0))
 
     assert clumped.log_fail < plain.log_fail / 2
 
@@ -81,12 +82,37 @@ def test_clumped_failures_weigh_less() -> None:
 def test_old_evidence_shrinks_when_failures_turn_out_to_clump() -> None:
     comparison = Comparison()
     for _ in range(3):
-        comparison.close(Counts(5, 5, 5, 0), phi=1.2)
+        comparison.close(Counts(5, 4, 5, 0), tempers=Tempers(1.2, 1.2, 1.2))
     before = comparison.log_fail
 
-    comparison.close(Counts(5, 0, 5, 0), phi=4.0)
+    comparison.close(Counts(5, 0, 5, 0), tempers=Tempers(4.0, 4.0, 4.0))
 
     assert comparison.log_fail < before / 2
+
+
+def test_one_long_clump_is_no_conviction_where_as_many_single_failures_are() -> None:
+    cautious, calm = Tempers(1.2, 2.0, 1.0), Counts(2, 0, 18, 0)
+    clump, single = Comparison(), Comparison()
+
+    for comparison in (clump, single):
+        comparison.close(calm, onsets=calm, tempers=cautious)
+    for _ in range(6):
+        clump.close(Counts(2, 2, 18, 0), onsets=calm, tempers=cautious)
+        single.close(Counts(2, 1, 18, 0), onsets=Counts(2, 1, 18, 0), tempers=cautious)
+
+    assert clump.log_fail < FAIL <= single.log_fail
+
+
+def test_a_candidate_that_never_answered_is_excused_by_no_clumping() -> None:
+    cautious, none = Tempers(1.2, 6.0, 6.0), Counts(2, 0, 18, 0)
+    dead, had_answered = Comparison(), Comparison()
+    had_answered.close(none, onsets=none, tempers=cautious)
+
+    for comparison in (dead, had_answered):
+        for _ in range(5):
+            comparison.close(Counts(2, 2, 18, 0), onsets=none, tempers=cautious)
+
+    assert had_answered.log_fail < FAIL / 2 < FAIL <= dead.log_fail
 
 
 def test_an_absolute_limit_needs_no_stable() -> None:
@@ -140,7 +166,7 @@ def test_a_dump_restores_the_same_evidence() -> None:
     assert restored.log_fail == comparison.log_fail
     assert restored.log_pass == comparison.log_pass
     for one in (comparison, restored):
-        one.close(Counts(10, 3, 30, 0), phi=2.0)
+        one.close(Counts(10, 3, 30, 0), tempers=Tempers(2.0, 2.0, 2.0))
     assert restored.log_fail == comparison.log_fail
 
 
