@@ -2,10 +2,12 @@
 
 Puts the two tests of `judgement` together, each twice: over all bad attempts, cautiously, because a
 clump is one misfortune and not ten; and over the onsets of clumps, which come one by one however
-long clumps are. Bad = odds above `ratio` times stable's AND a share above `floor`; good = odds below
-`tolerate` times stable's OR a share below `floor`. Without a ratio it is an absolute limit, without
-a floor a bare comparison. It must not know what an attempt, a pod or a clock is: blocks of counts
-come in, closed by its caller and never because of their outcomes.
+long clumps are.
+
+Bad = odds above `ratio` times stable's AND a share above `floor`; good = odds below `tolerate`
+times stable's OR a share below `floor`. Without a ratio it is an absolute limit, without a floor a
+bare comparison. It must not know what an attempt, a pod or a clock is: blocks of counts come in,
+closed by its caller and never because of their outcomes.
 """
 
 from collections.abc import Sequence
@@ -32,8 +34,8 @@ RATIO: Final = 1.25
 FLOOR: Final = 0.005
 TOLERATE_PER_RATIO: Final = 1.2  # 1.5 times stable's odds pass where 1.25 times fail
 TEMPER_STEP: Final = 1.01  # a rise of phi below 1 % is not worth rewriting old evidence
-# What one bad attempt counts for at most. Eight in a row convict a candidate that never answered, at
-# whatever weight; without it, four did at a low weight, and clumps of four are common.
+# What one bad attempt counts for at most. Eight in a row convict a candidate that never answered,
+# at whatever weight; without it, four did at a low weight, and clumps of four are common.
 NATS_MAX: Final = 1.0
 SPEED_MIN: Final = 1e-12  # nats per request; slower hypotheses never get anywhere
 
