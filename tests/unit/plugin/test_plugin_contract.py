@@ -1,7 +1,9 @@
 """What the plugin knows of the contract is what the contract says, and it stands alone."""
 
 import ast
+import importlib
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -65,6 +67,19 @@ def test_the_samples_of_these_tests_are_what_the_operator_writes(name: str) -> N
     fields = {field.alias for field in ModelDeploymentStatus.model_fields.values()}
 
     assert set(written["status"]) <= fields
+
+
+def test_pip_makes_a_program_of_it_with_the_version_of_the_project() -> None:
+    top = Path(__file__).parents[3]
+    own, whole = (
+        tomllib.loads((folder / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        for folder in (top / "plugin", top)
+    )
+
+    module, _, function = own["scripts"]["kubectl-slipway"].partition(":")
+
+    assert callable(getattr(importlib.import_module(module), function))
+    assert (own["version"], own["dependencies"]) == (whole["version"], [])
 
 
 def test_it_imports_the_standard_library_and_itself_alone() -> None:
