@@ -40,7 +40,8 @@ LOOK_AGAIN_S: Final = 5.0  # while pods start: deadlines of images and starts ha
 def decide(seen: Observation, now: datetime) -> Decision:
     """Decide. `now` is aware, UTC."""
     before = resumption.resume(course.of_status(seen.deployment.status), seen)
-    ahead = detachment.freeze(before, seen) if seen.is_detaching else _go_on(before, seen, now)
+    is_going = detachment.is_due(before.stable, seen)
+    ahead = detachment.freeze(before, seen) if is_going else _go_on(before, seen, now)
     drained = _end_drains(ahead, seen, now)
     seen_weight = _with_verified(drained, seen)
     return _decision(seen_weight, seen, now)
@@ -180,7 +181,7 @@ def _backend(seen: Observation, revision: str | None) -> Backend | None:
 
 def _publication(now_course: Course, seen: Observation, now: datetime) -> tuple[Action, ...]:
     """Send clients to the routers that are known to serve them, and never to none."""
-    if seen.is_detaching:
+    if detachment.is_due(now_course.stable, seen):
         return detachment.lead_away(now_course, seen)
     routing = seen.routing
     if routing.port is None or routing.applied is None or routing.applied.stable is None:

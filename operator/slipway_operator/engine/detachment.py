@@ -18,18 +18,24 @@ from slipway_operator.engine.facts import Observation
 LOOK_AGAIN_S: Final = 0.5  # Kubernetes' own endpoints come within a second, without telling us
 
 
+def is_due(stable: str | None, seen: Observation) -> bool:
+    """Tell whether to detach now.
+
+    While stable has nobody who answers, routers and a candidate may be all that clients have. What
+    never served is not begun, unless clients know of it already.
+    """
+    if not seen.is_detaching:
+        return False
+    return not seen.routing.published if stable is None else seen.endpoint_count(stable) > 0
+
+
 def freeze(now_course: Course, seen: Observation) -> Course:
-    """Let nothing begin or go on; everything goes to stable, if stable can take it."""
+    """Let nothing begin or go on; everything goes to stable."""
     message = "Slipway is being taken away: clients are led to stable's own pods"
-    if now_course.stable is None:
-        return course.wait(now_course, Reason.DETACHED, message)
-    if not seen.endpoint_count(now_course.stable):
-        message = f"{message} as soon as {now_course.stable} has one that is ready"
-        return course.wait(now_course, Reason.DETACHED, message)
     held = course.wait(now_course, Reason.DETACHED, message)
     if held.rollout is not None:
         return course.with_rollout(replace(held, asked=0), step_started_at=None)
-    if _is_current(held.stable, seen):
+    if held.stable is None or _is_current(held.stable, seen):
         return held
     return replace(
         held,
@@ -38,9 +44,9 @@ def freeze(now_course: Course, seen: Observation) -> Course:
 
 
 def lead_away(now_course: Course, seen: Observation) -> tuple[Action, ...]:
-    """Lead clients to stable's own pods, and only then away from the routers; never to nobody."""
+    """Lead clients to stable's own pods, and only then away from the routers."""
     stable = now_course.stable
-    if stable is None or seen.front is None or not seen.endpoint_count(stable):
+    if stable is None or seen.front is None:
         return ()
     if seen.front.selected != stable:
         return (LeadToPods(stable),)
@@ -70,7 +76,7 @@ def look_again_at(seen: Observation, now: datetime) -> tuple[datetime, ...]:
     return (now + timedelta(seconds=LOOK_AGAIN_S),)
 
 
-def _is_current(stable: str | None, seen: Observation) -> bool:
+def _is_current(stable: str, seen: Observation) -> bool:
     """Tell whether stable is what the specification asks for."""
     asked = plan.revision_name(seen.deployment.metadata.name, seen.deployment.spec)
     return any(r.revision == stable and r.identity == asked for r in seen.records)

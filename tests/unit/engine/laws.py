@@ -34,6 +34,7 @@ def check(seen: Observation, decision: Decision, now: datetime) -> None:
     stable_keeps_its_pods(seen, decision)
     rejected_revisions_stay_rejected(seen, before, after)
     clients_are_never_sent_to_nobody(seen, decision)
+    clients_are_led_on_before_they_are_taken_from_where_they_are(seen, decision)
     actions_can_be_carried_out(seen, decision)
     status_keeps_its_bounds(after)
     conditions_agree(after)
@@ -224,6 +225,24 @@ def clients_are_never_sent_to_nobody(seen: Observation, decision: Decision) -> N
             assert action.addresses
             assert set(action.addresses) <= {address for _, address in routing.routers}
             assert not set(action.addresses) & {a for n, a in routing.routers if n in routing.lost}
+
+
+def clients_are_led_on_before_they_are_taken_from_where_they_are(
+    seen: Observation, decision: Decision
+) -> None:
+    front, stable = seen.front, decision.status.stable
+    for action in decision.actions:
+        match action:
+            case actions.LeadToPods(revision):
+                assert revision == stable
+                assert seen.endpoint_count(revision) > 0
+            case actions.WithdrawAddress():
+                assert front is not None
+                assert (front.selected, front.has_ready_pods) == (stable, True)
+            case actions.SweepEndpoints():
+                assert front is not None
+                assert front.selected is None
+                assert seen.routing.published
 
 
 def actions_can_be_carried_out(seen: Observation, decision: Decision) -> None:

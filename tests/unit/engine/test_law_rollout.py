@@ -14,6 +14,7 @@ from hypothesis.stateful import (
 from slipway_api.compute_pool import ComputePool
 from slipway_api.conditions import Phase, Reason, VerdictState
 from slipway_operator.engine.decide import decide
+from slipway_operator.engine.facts import Front
 from tests import builders
 from tests.unit.engine import laws
 from tests.unit.engine.worlds import World
@@ -188,6 +189,10 @@ class RolloutMachine(RuleBasedStateMachine):
         self.world.nodes = None if has_room else ()
         self.world.conflicts = ("Service ml/churn",) if is_taken else ()
 
+    @rule(is_detaching=st.booleans())
+    def go_away_or_come_back(self, is_detaching: bool) -> None:
+        self.world.is_detaching = is_detaching
+
     # Laws about more than one look.
 
     @rule()
@@ -218,6 +223,7 @@ class RolloutMachine(RuleBasedStateMachine):
         world = self.world
         world.verdicts, world.is_shedding = (builders.verdict("gate", VerdictState.PASS),), False
         world.pool, world.nodes, world.conflicts = ComputePool(), None, ()
+        world.is_detaching = False
         for router in world.routers.values():
             router.is_ready, router.is_stuck, router.is_lost = True, False, False
         if world.status.stable is not None and world.status.stable not in world.records:
@@ -238,6 +244,7 @@ class RolloutMachine(RuleBasedStateMachine):
         for name, mine in world.revisions.items():
             assert mine.replicas == (world.spec.compute.replicas if name == status.stable else 0)
         assert world.published == tuple(router.address for router in world.routers.values())
+        assert world.front == Front()
 
 
 def _heal_pods(world: World) -> None:

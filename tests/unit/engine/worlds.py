@@ -139,7 +139,7 @@ class World:
             conflicts=self.conflicts,
             routing=self.routing(),
             guard=self.guard(),
-            front=self.front,
+            front=self._front(),
             is_detaching=self.is_detaching,
             nodes=self.nodes,
         )
@@ -188,6 +188,13 @@ class World:
             published=self.published,
             lost=tuple(name for name, router in sorted(ready.items()) if router.is_lost),
         )
+
+    def _front(self) -> Front | None:
+        """Look at the Service that clients call."""
+        if self.front is None or self.front.selected not in self.revisions:
+            return self.front
+        ready = self.workload(self.front.selected).endpoints
+        return replace(self.front, has_ready_pods=self.front.has_ready_pods and bool(ready))
 
     def guard(self) -> GuardView | None:
         """Ask the guard, if one is on duty."""
