@@ -20,6 +20,7 @@ class HttpServer:
         """`port` 0 takes a free one."""
         app = web.Application(client_max_size=BODY_BYTES_MAX)
         app.add_routes(list(routes))
+        app.on_response_prepare.append(_part_after_refusal)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_TIMEOUT_S)
         self._port = port
 
@@ -33,6 +34,12 @@ class HttpServer:
     async def stop(self) -> None:
         """Close the port."""
         await self._runner.cleanup()
+
+
+async def _part_after_refusal(_: web.Request, response: web.StreamResponse) -> None:
+    """End the connection after a 503: the next one, to the Service, may meet another operator."""
+    if response.status == 503:
+        response.force_close()
 
 
 def probe(path: str, trouble: Callable[[], str | None]) -> web.RouteDef:

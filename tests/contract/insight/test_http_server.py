@@ -35,6 +35,18 @@ async def test_a_probe_says_what_it_is_told(trouble: str | None, said: tuple[int
         assert said == (answer.status, await answer.text())
 
 
+@pytest.mark.parametrize(("trouble", "ending"), [(None, None), ("a standby", "close")])
+async def test_who_is_refused_comes_back_by_another_connection(
+    trouble: str | None, ending: str | None
+) -> None:
+    """A Service leads each connection to any operator, and one of them may answer."""
+    async with (
+        serving(http_server.probe("/alerts", lambda: trouble)) as session,
+        session.get("/alerts") as answer,
+    ):
+        assert answer.headers.get("Connection") == ending
+
+
 async def test_a_path_that_nobody_brought_is_not_found() -> None:
     async with (
         serving(http_server.probe("/healthz", lambda: None)) as session,
