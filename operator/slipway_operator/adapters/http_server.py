@@ -40,6 +40,7 @@ async def _part_after_refusal(_: web.Request, response: web.StreamResponse) -> N
     """End the connection after a 503: the next one, to the Service, may meet another operator."""
     if response.status == 503:
         response.force_close()
+        response.headers["Connection"] = "close"  # aiohttp has written its own headers by now
 
 
 def probe(path: str, trouble: Callable[[], str | None]) -> web.RouteDef:
