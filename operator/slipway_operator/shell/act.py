@@ -91,9 +91,10 @@ class Actor:
         await self._client.apply(kinds.DEPLOYMENTS, body)
 
     async def _sweep(self, owner: Owner, slices: tuple[str, ...]) -> None:
+        """The Endpoints object first: a Service without selector gets a slice that mirrors it."""
+        await self._client.delete(kinds.ENDPOINTS, owner.name, namespace=owner.namespace)
         for name in slices:
             await self._client.delete(kinds.ENDPOINT_SLICES, name, namespace=owner.namespace)
-        await self._client.delete(kinds.ENDPOINTS, owner.name, namespace=owner.namespace)
 
     async def _remove(self, owner: Owner, revision: str) -> None:
         for kind in (
