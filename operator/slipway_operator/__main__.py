@@ -5,7 +5,8 @@ import logging
 import os
 import sys
 
-from slipway_operator.adapters import kubeconfig, logs
+from slipway_api import logs
+from slipway_operator.adapters import kubeconfig
 from slipway_operator.shell import settings as shell_settings
 from slipway_operator.shell.app import Operator
 

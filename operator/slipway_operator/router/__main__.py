@@ -1,9 +1,9 @@
 """`python -m slipway_operator.router`: the first process of a router pod."""
 
-import logging
 import os
 import sys
 
+from slipway_api import logs
 from slipway_operator.router import settings, supervisor
 
 
@@ -14,9 +14,7 @@ def main() -> int:
     except settings.SettingsError as error:
         print(f"router: {error}", file=sys.stderr)
         return 2
-    logging.basicConfig(
-        level=read.log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s"
-    )
+    logs.begin(read.log_format, level=read.log_level)
     return supervisor.run(read, os.environ)
 
 

@@ -70,6 +70,7 @@ def bootstrap(settings: Settings) -> Json:
             ]
         },
         "overload_manager": _overload(settings),
+        **_log_lines(settings),
         **_statistics(),
     }
 
@@ -192,6 +193,14 @@ def _overload(settings: Settings) -> Json:
             }
         ]
     }
+
+
+def _log_lines(settings: Settings) -> Json:
+    """Let Envoy write lines of the same form as ours; %j is the message, escaped."""
+    if settings.log_format != "json":
+        return {}
+    form = {"time": "%Y-%m-%dT%T.%e%z", "level": "%l", "logger": "envoy.%n", "message": "%j"}
+    return {"application_log_config": {"log_format": {"json_format": form}}}
 
 
 def _statistics() -> Json:

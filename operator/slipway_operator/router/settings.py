@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from slipway_api import names
+from slipway_api import logs, names
 
 PREFIX: Final = "SLIPWAY_ROUTER_"
 # Our level to Envoy's: its `info` is a line for every resource.
@@ -45,6 +45,7 @@ class Settings:
     drain_quiet_s: float
     drain_max_s: float
     log_level: str  # a key of ENVOY_LEVELS
+    log_format: str  # one of logs.FORMATS, of this process and of Envoy
 
 
 def read(environment: Mapping[str, str]) -> Settings:
@@ -69,6 +70,7 @@ def read(environment: Mapping[str, str]) -> Settings:
         drain_quiet_s=float(value("DRAIN_QUIET_S", "5")),
         drain_max_s=float(value("DRAIN_MAX_S", "120")),
         log_level=_level(value("LOG_LEVEL", "info")),
+        log_format=_format(value("LOG_FORMAT", "json")),
     )
 
 
@@ -86,6 +88,14 @@ def _level(text: str) -> str:
     if text not in ENVOY_LEVELS:
         raise SettingsError(
             f"{PREFIX}LOG_LEVEL is {text!r}, expected one of {', '.join(ENVOY_LEVELS)}"
+        )
+    return text
+
+
+def _format(text: str) -> str:
+    if text not in logs.FORMATS:
+        raise SettingsError(
+            f"{PREFIX}LOG_FORMAT is {text!r}, expected one of {', '.join(logs.FORMATS)}"
         )
     return text
 

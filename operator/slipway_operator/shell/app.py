@@ -13,8 +13,8 @@ from typing import Any, Final
 
 from aiohttp import web
 
-from slipway_api import names
-from slipway_operator.adapters import http_server, kubeconfig, logs, prometheus
+from slipway_api import logs, names
+from slipway_operator.adapters import http_server, kubeconfig, prometheus
 from slipway_operator.adapters import kube_resources as kinds
 from slipway_operator.adapters.ads import AdsServer
 from slipway_operator.adapters.als import AccessLogServer, Answer

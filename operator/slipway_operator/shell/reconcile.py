@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 
-from slipway_operator.adapters import logs
+from slipway_api import logs
 from slipway_operator.adapters.event_source import Key, KeyKind
 from slipway_operator.adapters.events import EventRecorder, Notice, Subject
 from slipway_operator.adapters.kube_errors import Conflict

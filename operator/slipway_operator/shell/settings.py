@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from slipway_operator.adapters import logs
+from slipway_api import logs
 from slipway_operator.render.workload import ServerImage
 
 PREFIX: Final = "SLIPWAY_OPERATOR_"

@@ -1,6 +1,7 @@
 """The router's first process: readiness, drain, death."""
 
 import asyncio
+import json
 import os
 import signal
 from pathlib import Path
@@ -102,3 +103,15 @@ async def test_the_admin_interface_is_for_this_user_alone(stage: Stage) -> None:
 
     assert socket.stat().st_mode & 0o777 == 0o600
     assert "LIVE" in await admin(stage, "/ready")
+
+
+async def test_envoy_and_its_first_process_write_lines_of_one_form(stage: Stage) -> None:
+    await stage.canary(50)
+    log = stage.directory / stage.routers[0].name / "log"
+
+    await stage.xds.stop(0)  # which Envoy warns of
+    await until(lambda: '"envoy.' in log.read_text())
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+
+    assert {"time", "level", "logger", "message"} == set().union(*lines)
+    assert {"envoy", "slipway_operator"} == {line["logger"].partition(".")[0] for line in lines}

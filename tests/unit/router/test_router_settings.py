@@ -81,6 +81,20 @@ def test_statistics_carry_the_parts_of_a_cluster_name() -> None:
     }
 
 
+def test_envoy_writes_lines_of_the_same_form_as_its_first_process() -> None:
+    document = bootstrap.bootstrap(settings.read(ENVIRONMENT))
+    plain = bootstrap.bootstrap(settings.read({**ENVIRONMENT, "SLIPWAY_ROUTER_LOG_FORMAT": "text"}))
+
+    form = document["application_log_config"]["log_format"]["json_format"]
+    assert list(form) == ["time", "level", "logger", "message"]
+    assert "application_log_config" not in plain
+
+
+def test_an_unknown_log_format_is_named_with_the_known_ones() -> None:
+    with pytest.raises(settings.SettingsError, match="expected one of json, text"):
+        settings.read({**ENVIRONMENT, "SLIPWAY_ROUTER_LOG_FORMAT": "xml"})
+
+
 def test_an_unknown_log_level_is_named_with_the_known_ones() -> None:
     with pytest.raises(settings.SettingsError, match="debug, info, warning, error"):
         settings.read({**ENVIRONMENT, "SLIPWAY_ROUTER_LOG_LEVEL": "loud"})

@@ -6,7 +6,7 @@ import logging
 import sys
 from typing import Any
 
-from slipway_operator.adapters import logs
+from slipway_api import logs
 
 
 def line_of(message: str, *arguments: object, **extra: Any) -> dict[str, Any]:

@@ -2,16 +2,15 @@
 
 What an event is about travels beside its sentence (`extra=logs.about(…)`), so that a line can be
 found by namespace, name, revision or reason without reading it. Lines of every library take the
-same form.
+same form. Standard library only: the router's first process writes them too.
 """
 
+import json
 import logging
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final, TextIO
-
-import orjson
 
 FORMATS: Final = ("json", "text")
 TEXT: Final = "%(asctime)s %(levelname)s %(name)s %(message)s"
@@ -53,7 +52,7 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info:
             line["error"] = self.formatException(record.exc_info)
-        return orjson.dumps(line, default=str).decode(errors="replace")
+        return json.dumps(line, default=str, ensure_ascii=False)
 
 
 def _subject(record: logging.LogRecord) -> Mapping[str, Any]:
