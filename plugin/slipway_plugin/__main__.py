@@ -35,7 +35,7 @@ def _run(argv: list[str]) -> int:
     arguments = command_line.parse(argv)
     from slipway_plugin.exits import PluginError
 
-    module, _, function = command_line.VERBS[arguments.verb].partition(":")
+    module, _, function = command_line.VERBS[arguments.verb][1].partition(":")
     from importlib import import_module
 
     verb = getattr(import_module(f"slipway_plugin.{module}"), function)

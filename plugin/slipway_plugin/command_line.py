@@ -5,7 +5,7 @@ It imports nothing but argparse, because every start pays for it.
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final, NoReturn
 
 from slipway_plugin import contract
@@ -21,19 +21,19 @@ EXIT_CODES: Final = """exit codes:
 """
 
 
-# The verbs, and where each is done: module and function.
+# The verbs: what each does, and where it is done (module and function).
 VERBS: Final = {
-    "status": "looking:status",
-    "history": "looking:history",
-    "explain": "looking:explain",
-    "plan": "looking:plan_of",
-    **dict.fromkeys(contract.COMMANDS, "steering:steer"),
-    "undo": "steering:undo",
-    "wait": "awaiting:wait",
-    "completion": "completion:run",
+    "status": ("show where deployments stand, and why they wait", "looking:status"),
+    "history": ("show past rollouts and kept revisions", "looking:history"),
+    "explain": ("say why a deployment is as it is, and what can be done", "looking:explain"),
+    "plan": ("show what a manifest compiles to, without a cluster", "looking:plan_of"),
+    **{verb: (text, "steering:steer") for verb, text in contract.COMMANDS.items()},
+    "undo": (contract.COMMANDS["undo"], "steering:undo"),
+    "wait": ("wait until a change has come to its end; the exit code says which", "awaiting:wait"),
+    "completion": ("print or install completion for kubectl", "completion:run"),
 }
-
-Add = Callable[..., argparse.ArgumentParser]
+# A terminal's usual width: to ask for the true one takes argparse longer than all the rest.
+WIDTH: Final = 80
 
 
 class _Parser(argparse.ArgumentParser):
@@ -43,87 +43,101 @@ class _Parser(argparse.ArgumentParser):
         self.exit(1, f"{self.prog}: {message}\n")
 
 
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=WIDTH)
+
+
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Read the command line; `verb` names what to do. Ends the process for help and for errors."""
-    return parser().parse_args(argv)
+    """Read the command line; `verb` names what to do. Ends the process for help and for errors.
+
+    The parser of the verb that is named is the only one that is made: each costs a millisecond.
+    """
+    verb = argv[0] if argv else ""
+    if verb not in VERBS:
+        return overview().parse_args(argv)
+    arguments = verb_parser(verb).parse_args(argv[1:])
+    arguments.verb = verb
+    return arguments
 
 
-def parser() -> argparse.ArgumentParser:
-    """Make the parser of everything."""
+def overview() -> argparse.ArgumentParser:
+    """Make the parser that explains all verbs and knows the options of none."""
+    verbs = "".join(f"  {verb:<12}{text}\n" for verb, (text, _) in VERBS.items())
     top = _Parser(
         prog=PROGRAM,
+        usage=f"{PROGRAM} VERB [NAME] [options]",
         description="Look at the rollouts of ModelDeployments, and steer them.",
-        epilog=EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
+        epilog=f"verbs ({PROGRAM} VERB --help explains one):\n{verbs}\n{EXIT_CODES}",
+        formatter_class=_Formatter,
     )
-    verbs = top.add_subparsers(dest="verb", required=True, metavar="VERB")
-
-    def add(verb: str, text: str, *, name: str = "NAME") -> argparse.ArgumentParser:
-        made = verbs.add_parser(
-            verb,
-            help=text,
-            description=text[0].upper() + text[1:] + ".",
-            epilog=EXIT_CODES,
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-        )
-        _add_cluster(made)
-        if name:
-            is_optional = name.startswith("[")
-            made.add_argument(
-                "name", metavar="NAME", nargs="?" if is_optional else None, type=_name
-            )
-        return made
-
-    _add_looking(add)
-    _add_steering(add)
-    _add_waiting(add)
+    top.add_argument("verb", choices=VERBS, metavar="VERB", help=argparse.SUPPRESS)
     return top
 
 
-def _add_looking(add: Add) -> None:
-    status = add("status", "show where deployments stand, and why they wait", name="[NAME]")
-    status.add_argument("-A", "--all-namespaces", action="store_true", help="of all namespaces")
-    status.add_argument("-l", "--selector", metavar="LABELS", help="those with these labels")
-    status.add_argument("-w", "--watch", action="store_true", help="until the rollout has ended")
-    _add_output(status, "json", "yaml", "wide", "name")
-    status.add_argument("--ascii", action="store_true", help="no signs beyond ASCII")
-    for verb, text in (
-        ("history", "show past rollouts and kept revisions"),
-        ("explain", "say why a deployment is as it is, and what can be done"),
-    ):
-        made = add(verb, text)
+def verb_parser(verb: str) -> argparse.ArgumentParser:
+    """Make the parser of one verb."""
+    text, _ = VERBS[verb]
+    made = _Parser(
+        prog=f"{PROGRAM} {verb}",
+        description=text[0].upper() + text[1:] + ".",
+        epilog=EXIT_CODES,
+        formatter_class=_Formatter,
+    )
+    if verb == "status":
+        _add_status(made)
+    elif verb == "plan":
+        _add_plan(made)
+    elif verb == "completion":
+        _add_completion(made)
+    else:
+        made.add_argument("name", metavar="NAME", type=_name)
+    if verb in ("history", "explain"):
         _add_output(made, "json", "yaml")
-        made.add_argument("--ascii", action="store_true", help="no signs beyond ASCII")
-    plan = add("plan", "show what a manifest compiles to, without a cluster", name="")
-    plan.add_argument(
+    elif verb in contract.COMMANDS:
+        _add_command(made, verb)
+    elif verb == "wait":
+        _add_wait(made)
+    _add_cluster(made)
+    return made
+
+
+def _add_status(made: argparse.ArgumentParser) -> None:
+    made.add_argument("name", metavar="NAME", nargs="?", type=_name, help="default: all")
+    made.add_argument("-A", "--all-namespaces", action="store_true", help="of all namespaces")
+    made.add_argument("-l", "--selector", metavar="LABELS", help="those with these labels")
+    made.add_argument("-w", "--watch", action="store_true", help="until the rollout has ended")
+    _add_output(made, "json", "yaml", "wide", "name")
+
+
+def _add_plan(made: argparse.ArgumentParser) -> None:
+    made.add_argument(
         "-f", "--filename", required=True, metavar="FILE", help="- for standard input"
     )
-    plan.add_argument("--rate", type=_rate, help="requests per second, for the time of measuring")
-    _add_output(plan, "json", "yaml")
-    plan.add_argument("--ascii", action="store_true", help="no signs beyond ASCII")
+    made.add_argument("--rate", type=_rate, help="requests per second, for the time of measuring")
+    _add_output(made, "json", "yaml")
 
 
-def _add_steering(add: Add) -> None:
-    for verb, text in contract.COMMANDS.items():
-        made = add(verb, text)
-        made.add_argument("--timeout", default="10s", help="for the answer, default: %(default)s")
-        if verb == "undo":
-            made.add_argument("--to-revision", metavar="N", help="its number or name, see history")
-            made.add_argument("--dry-run", action="store_true", help="show the change, make none")
-        else:
-            made.add_argument("--revision", help="its name, if not the one at hand is meant")
+def _add_command(made: argparse.ArgumentParser, verb: str) -> None:
+    made.add_argument("--timeout", default="10s", help="for the answer, default: %(default)s")
+    if verb == "undo":
+        made.add_argument("--to-revision", metavar="N", help="its number or name, see history")
+        made.add_argument("--dry-run", action="store_true", help="show the change, make none")
+    else:
+        made.add_argument("--revision", help="its name, if not the one at hand is meant")
 
 
-def _add_waiting(add: Add) -> None:
-    wait = add("wait", "wait until a change has come to its end; the exit code says which")
-    wait.add_argument("--for", dest="goal", choices=("ready", "paused"), default="ready")
-    wait.add_argument(
+def _add_wait(made: argparse.ArgumentParser) -> None:
+    made.add_argument("--for", dest="goal", choices=("ready", "paused"), default="ready")
+    made.add_argument(
         "--generation", type=int, metavar="N", help="of the change, by default the present one"
     )
-    wait.add_argument("--timeout", default="30m", help="like 90s or 1h; default: %(default)s")
-    completion = add("completion", "print or install completion for kubectl", name="")
-    completion.add_argument("action", choices=("print", "install"))
-    completion.add_argument("--folder", help="a folder on PATH; default: that of kubectl-slipway")
+    made.add_argument("--timeout", default="30m", help="like 90s or 1h; default: %(default)s")
+
+
+def _add_completion(made: argparse.ArgumentParser) -> None:
+    made.add_argument("action", choices=("print", "install"))
+    made.add_argument("--folder", help="a folder on PATH; default: that of kubectl-slipway")
 
 
 def _add_cluster(made: argparse.ArgumentParser) -> None:
@@ -134,6 +148,7 @@ def _add_cluster(made: argparse.ArgumentParser) -> None:
 
 def _add_output(made: argparse.ArgumentParser, *choices: str) -> None:
     made.add_argument("-o", "--output", choices=choices, help="for programs; default: for people")
+    made.add_argument("--ascii", action="store_true", help="no signs beyond ASCII")
 
 
 def _name(text: str) -> str:

@@ -22,7 +22,7 @@ COMMANDS: Final = {
     "resume": "go on, also past a step's own pause",
     "abort": "take the candidate back: weight 0 now",
     "retry": "roll the rejected revision out again that is still asked for",
-    "restart": "roll out new pods of stable's specification, with today's pool and chart",
+    "restart": "roll out new pods of what serves, with today's pool and chart",
     "undo": "roll a kept revision out again, the one before by default",
 }
 ACCEPTED: Final = "Accepted"

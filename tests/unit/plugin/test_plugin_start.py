@@ -56,7 +56,7 @@ def test_help_comes_at_once(program: Path) -> None:
 
 def test_help_imports_neither_screens_nor_kubectl() -> None:
     code = (
-        "import sys; from slipway_plugin import command_line; command_line.parser().format_help()"
+        "import sys; from slipway_plugin import command_line; command_line.overview().format_help()"
     )
     code += "; print([name for name in sys.modules if name.startswith('slipway_plugin.')])"
     plugin = Path(__file__).parents[3] / "plugin"
@@ -91,6 +91,14 @@ def test_usage_that_is_wrong_ends_with_one(
 
     assert ended.value.code == 1
     assert "usage: kubectl slipway" in capsys.readouterr().err
+
+
+def test_help_of_everything_fits_eighty_columns() -> None:
+    parsers = [command_line.overview(), *map(command_line.verb_parser, command_line.VERBS)]
+
+    long = [line for made in parsers for line in made.format_help().splitlines() if len(line) > 80]
+
+    assert long == []
 
 
 def test_without_kubectl_it_says_what_is_missing(program: Path) -> None:
