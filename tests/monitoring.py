@@ -60,7 +60,7 @@ class Numbers:
                 self.end_headers()
                 self.wfile.write(numbers.text())
 
-            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base's name
+            def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - inherited
                 """Say nothing."""
 
         with http.server.ThreadingHTTPServer((address, 0), Handler) as server:
