@@ -61,6 +61,7 @@ RECIPES: Final[Mapping[BuiltImage, Recipe]] = {
         sources=(
             *PACKAGING,
             "crds/slipway_api/__init__.py",
+            "crds/slipway_api/logs.py",
             "crds/slipway_api/names.py",
             "operator/slipway_operator/__init__.py",
             "operator/slipway_operator/router",

@@ -2,6 +2,9 @@
 
 import os
 import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 from typing import get_args
 
@@ -39,6 +42,28 @@ def test_a_recipe_names_what_its_dockerfile_copies(name: images.BuiltImage) -> N
 
     assert {path for path in copied if not is_named(path)} == set()
     assert set(recipe.requirements) <= copied
+
+
+def test_a_router_starts_with_nothing_but_what_its_image_copies(tmp_path: Path) -> None:
+    for source in images.RECIPES["router"].sources:
+        path = places.checkout() / source
+        target = tmp_path / Path(source).relative_to(Path(source).parts[0])
+        if path.suffix == ".py":
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, target)
+        elif path.is_dir():
+            shutil.copytree(path, target)
+    script = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import slipway_operator.router"
+
+    started = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", f"{script}.__main__"],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+
+    assert started.returncode == 0, started.stderr
 
 
 @pytest.mark.parametrize("name", get_args(images.BuiltImage))
