@@ -14,13 +14,14 @@ from bench import models
 from sandbox import places
 from tests.e2e.conftest import catalogue, ground, scene, store
 from tests.e2e.scene import Scene, Target
-from tests.faults.trial import Models, Trial
+from tests.faults.trial import RATE, Models, Trial
 
 __all__ = ["catalogue", "ground", "scene", "store"]  # fixtures, found by their names
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--figures", type=Path, help="append each test's figures to this file")
+    parser.addoption("--rate", type=float, default=RATE, help="requests per second")
 
 
 @pytest.fixture(scope="session")
@@ -48,6 +49,7 @@ def trial(
     for old in mine.iterdir():
         old.unlink()
     made = Trial(scene, Models(catalogue, store), target=Target(namespace, "tumour"), folder=mine)
+    made.rate = request.config.getoption("--rate")
     made.await_whole()
     try:
         yield made

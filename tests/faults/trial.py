@@ -38,7 +38,7 @@ HANG: Final = "1.4.0"
 REFUSES: Final = "1.5.0"
 SLOW: Final = "1.6.0"
 
-RATE: Final = 40.0  # requests per second, half REST, half gRPC
+RATE: Final = 40.0  # requests per second, half REST, half gRPC, if nobody asks for another
 LEDGER_FILE: Final = "ledger.jsonl"
 OPERATOR: Final = "app.kubernetes.io/component=operator"
 ROUTER: Final = "app.kubernetes.io/component=router"
@@ -67,6 +67,7 @@ class Trial:
         self.scene = scene
         self.target = target
         self.folder = folder
+        self.rate = RATE
         self.figures: dict[str, Any] = {}
         self._models = source
         self._ledger = folder / LEDGER_FILE
@@ -204,7 +205,7 @@ class Trial:
 
     @contextmanager
     def load(
-        self, *, rate: float = RATE, host: str | None = None, more: Sequence[str] = ()
+        self, *, rate: float | None = None, host: str | None = None, more: Sequence[str] = ()
     ) -> Iterator[None]:
         """Send requests, and follow the pods' logs, for the length of a block.
 
@@ -225,7 +226,7 @@ class Trial:
                     host or self.target.host,
                     samples=samples,
                     ledger=self._ledger,
-                    rate=rate,
+                    rate=rate or self.rate,
                     more=more,
                 ):
                     self.pass_time(1.0)
