@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.scene import SYSTEM_NAMESPACE, Object, eventually
 from tests.faults import breakage
-from tests.faults.trial import OPERATOR, ROUTER, WATCHFUL, Trial, names_of
+from tests.faults.trial import ROUTER, WATCHFUL, Trial, names_of
 
 pytestmark = pytest.mark.faults
 
@@ -71,7 +71,7 @@ def test_a_killed_envoy_loses_only_what_it_had(trial: Trial) -> None:
 def test_a_node_that_is_cut_off_costs_only_what_its_routers_had(trial: Trial) -> None:
     """Clients call the address, not the name: the cluster's DNS loses a server of its own."""
     trial.serve()
-    (operator,) = {node_of(pod) for pod in trial.system_pods(OPERATOR)[:1]}
+    operator = node_of(trial.leader())
     node = next(n.name for n in trial.scene.ground.cluster.nodes if n.name != operator)
     routers = [pod for pod in trial.system_pods(ROUTER) if node_of(pod) == node]
     service = trial.scene.read("service", trial.target.name, f"-n={trial.target.namespace}")

@@ -273,6 +273,14 @@ class Trial:
         listing = self.scene.read("pods", f"--namespace={SYSTEM_NAMESPACE}", f"-l={selector}")
         return [pod for pod in listing["items"] if not pod["metadata"].get("deletionTimestamp")]
 
+    def leader(self) -> Object:
+        """Find the operator's pod that holds the Lease."""
+        system = f"--namespace={SYSTEM_NAMESPACE}"
+        holder = self.scene.read("lease", names.LEASE, system)["spec"]["holderIdentity"]
+        return next(
+            pod for pod in self.system_pods(OPERATOR) if holder.startswith(pod["metadata"]["name"])
+        )
+
     def await_whole(self) -> None:
         """Wait until nodes, operator and routers are as they should be."""
         self.scene.kubectl("wait", "node", "--all", "--for=condition=Ready", "--timeout=100s")
