@@ -11,6 +11,7 @@ from typing import Any, Final
 from slipway_api import names
 from slipway_api.compute_pool import ComputePoolSpec
 from slipway_api.model_deployment import ModelDeployment, ModelDeploymentSpec
+from slipway_operator.engine import podevents
 
 Object = dict[str, Any]
 
@@ -29,6 +30,10 @@ _PORTS: Final = (
 )
 READY_PERIOD_S: Final = 1
 READY_FAILURES: Final = 2
+# Until a server listens, nothing kills it: on a starved machine that took 40 s, and a candidate
+# that was killed on its way up twice speaks against itself. The engine gives up what never starts.
+START_PERIOD_S: Final = 1
+START_FAILURES: Final = 2 * int(podevents.START_DEADLINE_S)
 LIVE_PERIOD_S: Final = 10
 LIVE_FAILURES: Final = 3
 
@@ -278,9 +283,14 @@ def _container(
             "failureThreshold": READY_FAILURES,
             "timeoutSeconds": 2,
         },
+        "startupProbe": {
+            "httpGet": {"path": "/v2/health/live", "port": "http"},
+            "periodSeconds": START_PERIOD_S,
+            "failureThreshold": START_FAILURES,
+            "timeoutSeconds": 5,
+        },
         "livenessProbe": {
             "httpGet": {"path": "/v2/health/live", "port": "http"},
-            "initialDelaySeconds": LIVE_PERIOD_S,
             "periodSeconds": LIVE_PERIOD_S,
             "failureThreshold": LIVE_FAILURES,
             "timeoutSeconds": 5,

@@ -11,7 +11,7 @@ import pytest
 from slipway_api import names
 from slipway_api.compute_pool import ComputePoolSpec
 from slipway_api.model_deployment import ModelDeploymentSpec
-from slipway_operator.engine import plan
+from slipway_operator.engine import plan, podevents
 from slipway_operator.render import workload
 from slipway_operator.render.workload import Owner, ServerImage
 from tests import builders
@@ -123,6 +123,17 @@ def test_the_server_can_write_only_where_a_volume_is() -> None:
 
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
     assert {names.MODEL_DIR, "/tmp"} == {m["mountPath"] for m in container["volumeMounts"]}
+
+
+def test_a_slow_start_ends_by_the_word_of_the_engine_and_not_of_the_kubelet() -> None:
+    """On a starved machine, liveness killed servers before they listened."""
+    container = _container(_template())
+
+    probe = container["startupProbe"]
+    limit_s = probe["periodSeconds"] * probe["failureThreshold"]
+    assert limit_s > podevents.START_DEADLINE_S
+    assert probe["httpGet"] == container["livenessProbe"]["httpGet"]
+    assert "initialDelaySeconds" not in container["livenessProbe"]
 
 
 def test_pods_get_no_token_unless_they_have_an_account_of_their_own() -> None:
