@@ -111,6 +111,7 @@ def weight_grows_only_along_the_plan(
     assert after.rollout.abort is None
     if not after.rollout.promote_asked:
         assert after.weight.asked == _next_weight(seen, after.rollout)
+        assert seen.guard is None or seen.guard.away is None, "nothing rises unmeasured"
 
 
 def steps_are_left_only_on_merit(
@@ -135,7 +136,10 @@ def steps_are_left_only_on_merit(
     assert seen.routing.is_verified
     assert seen.routing.applied.weight_percent == step.weight
     started = was.step_started_at or now
-    assert now - started >= timedelta(seconds=step.hold_s)
+    stopped_s = was.stopped_seconds if was.step_started_at else 0.0
+    assert was.stopped_since is None or (seen.guard and seen.guard.away is None)
+    measured_s = (now - started).total_seconds() - stopped_s
+    assert measured_s >= step.hold_s - 0.01
     assert seen.guard is None or seen.guard.rollout != is_.id or not seen.guard.is_shedding
     if not step.needs_proof:
         assert is_.unproven or _all_passed(seen)

@@ -15,6 +15,7 @@ from slipway_api.compute_pool import ComputePool
 from slipway_api.conditions import Phase, Reason, VerdictState
 from slipway_operator.engine.decide import decide
 from slipway_operator.engine.facts import Front
+from slipway_operator.engine.queries import Answer
 from tests import builders
 from tests.unit.engine import laws
 from tests.unit.engine.worlds import World
@@ -32,6 +33,7 @@ SCARCITY: Final = (
     {"after": "90s", "then": "pause"},
     {"after": "90s", "then": "promote"},
 )
+QUERY: Final = {"name": "business", "query": "value", "min": 0.9}
 SECONDS: Final = (0.2, 1.0, 2.0, 3.0, 10.0, 60.0, 200.0)
 ROUNDS_MAX: Final = 4  # until what was decided has become what is seen
 HEALING_ROUNDS_MAX: Final = 40
@@ -175,6 +177,15 @@ class RolloutMachine(RuleBasedStateMachine):
         )
         self.world.is_shedding = is_shedding
 
+    @rule(is_asked=st.booleans())
+    def change_analysis(self, is_asked: bool) -> None:
+        self.world.ask(analysis={"metrics": [QUERY]} if is_asked else {})
+
+    @rule(value=st.sampled_from([0.95, 0.95, 0.5, None]))
+    def answer_query(self, value: float | None) -> None:
+        """Let Prometheus give a number, or be away."""
+        _answer(self.world, value)
+
     @rule(
         latency_s=st.sampled_from([None, 0.01, 2.0]),
         has_pool=st.booleans(),
@@ -230,6 +241,7 @@ class RolloutMachine(RuleBasedStateMachine):
             return  # what stable is made from is gone: only asking for it again makes it anew
         for index in range(HEALING_ROUNDS_MAX):
             _heal_pods(world)
+            _answer(world, 0.95)
             world.confirm()
             self._look()
             if _is_over(world):
@@ -245,6 +257,11 @@ class RolloutMachine(RuleBasedStateMachine):
             assert mine.replicas == (world.spec.compute.replicas if name == status.stable else 0)
         assert world.published == tuple(router.address for router in world.routers.values())
         assert world.front == Front()
+
+
+def _answer(world: World, value: float | None) -> None:
+    if world.source is not None:
+        world.source.take_answer("business", Answer(world.now, value, "" if value else "away"))
 
 
 def _heal_pods(world: World) -> None:
