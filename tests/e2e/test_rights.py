@@ -21,6 +21,7 @@ USER: Final = f"system:serviceaccount:{SYSTEM_NAMESPACE}:{ROLE}"
 NEEDED: Final = {"test_commands", "test_release", "test_verdicts"}
 # Rights that these tests do not use, and what they are for. Group, resource, verb.
 RARE: Final = {
+    ("", "secrets", "update"): "certificates turn over after twenty days, see tests/faults",
     ("slipway.dev", "modeldeployments/finalizers", "update"): (
         "asked for by clusters that check owner references which block deletion"
     ),

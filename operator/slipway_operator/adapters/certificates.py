@@ -1,6 +1,10 @@
-"""Certificates for the stream between routers and operator: a CA and one leaf for each side.
+"""Certificates for the stream between routers and operator: authorities and a leaf for each side.
 
-Only this stream trusts them. Where they are kept and when they are renewed is decided elsewhere.
+Only this stream trusts them. The operator shows new leaves at once, while a router learns of a new
+Secret within a minute or two, and either side may be first to connect. So an authority is
+*announced* one turn before it issues anything, and trusted one turn after: whatever two of three
+successive bundles the sides hold, they trust each other. Where bundles are kept is decided
+elsewhere.
 """
 
 import datetime
@@ -16,15 +20,18 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from slipway_api import names
 
-CA_CERTIFICATE: Final = "ca.crt"
-CA_KEY: Final = "ca.key"
+# Who is trusted: the issuer of the leaves, the one that is announced, the one before.
+TRUST: Final = "ca.crt"
+ANNOUNCED_CERTIFICATE: Final = "next-ca.crt"
+ANNOUNCED_KEY: Final = "next-ca.key"
 OPERATOR_CERTIFICATE: Final = "operator.crt"
 OPERATOR_KEY: Final = "operator.key"
 ROUTER_CERTIFICATE: Final = "router.crt"
 ROUTER_KEY: Final = "router.key"
 
-LEAF_LIFE: Final = datetime.timedelta(days=30)
-CA_LIFE: Final = datetime.timedelta(days=3650)
+# An authority is announced, issues, and is trusted once more: two lives of a leaf in all. The rest
+# is for turns that come late because no operator was there.
+CA_LIVES: Final = 4
 CLOCK_SKEW: Final = datetime.timedelta(minutes=5)
 
 
@@ -33,46 +40,52 @@ class _Issuer:
     certificate: x509.Certificate
     key: ec.EllipticCurvePrivateKey
 
-
-def make(now: datetime.datetime) -> dict[str, bytes]:
-    """Make a new CA and both leaves, as PEM by the file names above; `now` is aware."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = _name("slipway router CA")
-    certificate = (
-        _builder(name, key, now=now, life=CA_LIFE)
-        .issuer_name(name)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        .add_extension(_key_usage(is_ca=True), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    issuer = _Issuer(certificate, key)
-    return {
-        CA_CERTIFICATE: certificate.public_bytes(serialization.Encoding.PEM),
-        CA_KEY: _pem(key),
-        **_leaves(issuer, now),
-    }
+    @property
+    def pem(self) -> bytes:
+        return self.certificate.public_bytes(serialization.Encoding.PEM)
 
 
-def renew(bundle: Mapping[str, bytes], now: datetime.datetime) -> dict[str, bytes]:
-    """Make new leaves under the CA of `bundle`; routers that hold the old ones stay connected."""
-    key = serialization.load_pem_private_key(bundle[CA_KEY], password=None)
-    if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise TypeError(f"{CA_KEY} must be an EC key, as made by this module; delete the Secret")
-    issuer = _Issuer(x509.load_pem_x509_certificate(bundle[CA_CERTIFICATE]), key)
-    return {**bundle, **_leaves(issuer, now)}
+def make(now: datetime.datetime, *, life: datetime.timedelta) -> dict[str, bytes]:
+    """Make everything anew, as PEM by the file names above; `now` is aware, `life` a leaf's."""
+    return _bundle(_authority(now, life), now=now, life=life, before=b"")
 
 
-def renew_at(bundle: Mapping[str, bytes]) -> datetime.datetime:
-    """Tell when two thirds of the leaves' life are over."""
-    leaves = (
-        x509.load_pem_x509_certificate(bundle[file])
-        for file in (OPERATOR_CERTIFICATE, ROUTER_CERTIFICATE)
-    )
-    return min(leaf.not_valid_after_utc for leaf in leaves) - LEAF_LIFE / 3
+def turn(
+    bundle: Mapping[str, bytes], now: datetime.datetime, *, life: datetime.timedelta
+) -> dict[str, bytes]:
+    """Let the announced authority issue new leaves, announce another, forget the one before last.
+
+    If what was announced is missing or would end before its leaves, everything is made anew:
+    routers connect again once their mounted Secret has followed.
+    """
+    issuer = _announced(bundle)
+    if issuer is None or issuer.certificate.not_valid_after_utc < now + life:
+        issuer = _authority(now, life)
+    trusted = _trusted(bundle)
+    before = trusted[0].public_bytes(serialization.Encoding.PEM) if trusted else b""
+    return _bundle(issuer, now=now, life=life, before=before)
+
+
+def turn_at(bundle: Mapping[str, bytes], *, life: datetime.timedelta) -> datetime.datetime | None:
+    """Tell when two thirds of the leaves' life are over, or of `life` if that is shorter.
+
+    None: at once, something is missing or cannot be read.
+    """
+    if _announced(bundle) is None or not _trusted(bundle):
+        return None
+    due = []
+    for file in (OPERATOR_CERTIFICATE, ROUTER_CERTIFICATE):
+        try:
+            leaf = x509.load_pem_x509_certificate(bundle[file])
+        except (KeyError, ValueError):
+            return None
+        issued = leaf.not_valid_before_utc + CLOCK_SKEW
+        due.append(issued + min(leaf.not_valid_after_utc - issued, life) * 2 / 3)
+    return min(due)
 
 
 def server_credentials(bundle: Callable[[], Mapping[str, bytes]]) -> grpc.ServerCredentials:
-    """Make the operator's side of mutual TLS: whoever has no leaf of our CA is refused.
+    """Make the operator's side of mutual TLS: whoever has no leaf of ours is refused.
 
     gRPC asks `bundle` before every handshake, on a thread of its own, and parses only what changed;
     connections that exist are left alone.
@@ -97,11 +110,55 @@ def server_credentials(bundle: Callable[[], Mapping[str, bytes]]) -> grpc.Server
 def _configuration(bundle: Mapping[str, bytes]) -> grpc.ServerCertificateConfiguration:
     return grpc.ssl_server_certificate_configuration(
         [(bundle[OPERATOR_KEY], bundle[OPERATOR_CERTIFICATE])],
-        root_certificates=bundle[CA_CERTIFICATE],
+        root_certificates=bundle[TRUST],
     )
 
 
-def _leaves(issuer: _Issuer, now: datetime.datetime) -> dict[str, bytes]:
+def _authority(now: datetime.datetime, life: datetime.timedelta) -> _Issuer:
+    key = ec.generate_private_key(ec.SECP256R1())
+    # Each has a name of its own: OpenSSL looks issuers up by name.
+    name = _name(f"slipway router CA {now:%Y-%m-%dT%H:%M:%S} {x509.random_serial_number():x}"[:64])
+    certificate = (
+        _builder(name, key, now=now, life=CA_LIVES * life)
+        .issuer_name(name)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_key_usage(is_ca=True), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    return _Issuer(certificate, key)
+
+
+def _bundle(
+    issuer: _Issuer, *, now: datetime.datetime, life: datetime.timedelta, before: bytes
+) -> dict[str, bytes]:
+    announced = _authority(now, life)
+    return {
+        TRUST: issuer.pem + announced.pem + before,
+        ANNOUNCED_CERTIFICATE: announced.pem,
+        ANNOUNCED_KEY: _pem(announced.key),
+        **_leaves(issuer, now=now, life=life),
+    }
+
+
+def _trusted(bundle: Mapping[str, bytes]) -> list[x509.Certificate]:
+    try:
+        return x509.load_pem_x509_certificates(bundle[TRUST])
+    except (KeyError, ValueError):
+        return []
+
+
+def _announced(bundle: Mapping[str, bytes]) -> _Issuer | None:
+    try:
+        certificate = x509.load_pem_x509_certificate(bundle[ANNOUNCED_CERTIFICATE])
+        key = serialization.load_pem_private_key(bundle[ANNOUNCED_KEY], password=None)
+    except (KeyError, ValueError):
+        return None
+    return _Issuer(certificate, key) if isinstance(key, ec.EllipticCurvePrivateKey) else None
+
+
+def _leaves(
+    issuer: _Issuer, *, now: datetime.datetime, life: datetime.timedelta
+) -> dict[str, bytes]:
     files = {}
     for dns_name, usage, certificate_file, key_file in (
         (
@@ -114,7 +171,7 @@ def _leaves(issuer: _Issuer, now: datetime.datetime) -> dict[str, bytes]:
     ):
         key = ec.generate_private_key(ec.SECP256R1())
         leaf = (
-            _builder(_name(dns_name), key, now=now, life=LEAF_LIFE)
+            _builder(_name(dns_name), key, now=now, life=life)
             .issuer_name(issuer.certificate.subject)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(is_ca=False), critical=True)

@@ -26,6 +26,7 @@ _OPTIONS: Final = (
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.min_recv_ping_interval_without_data_ms", 2_000),  # routers ping every 5 s
     ("grpc.http2.max_ping_strikes", 0),
+    ("grpc.max_connection_age_grace_ms", 2_000),
     ("grpc.max_receive_message_length", 64 << 20),
     ("grpc.max_send_message_length", -1),
 )
@@ -42,9 +43,16 @@ class XdsServer:
         self._may_serve = may_serve
         self._server: grpc.aio.Server | None = None
 
-    async def start(self, address: str, credentials: grpc.ServerCredentials) -> int:
-        """Listen on `host:port` with mutual TLS; returns the port, which 0 leaves to the system."""
-        server = grpc.aio.server(options=_OPTIONS)
+    async def start(
+        self, address: str, credentials: grpc.ServerCredentials, *, connection_s_max: float
+    ) -> int:
+        """Listen on `host:port` with mutual TLS; returns the port, which 0 leaves to the system.
+
+        A connection is authenticated once, when it begins. After about `connection_s_max` (gRPC
+        spreads it by a tenth) the router is asked to make another, and cut off a little later.
+        """
+        age = ("grpc.max_connection_age_ms", int(1000 * connection_s_max))
+        server = grpc.aio.server(options=(*_OPTIONS, age))
         server.add_generic_rpc_handlers(self._handlers())
         port = server.add_secure_port(address, credentials)
         await server.start()

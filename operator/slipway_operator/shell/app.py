@@ -87,7 +87,9 @@ class Operator:
         )
         self._als = AccessLogServer(self._guards.observe, _ignore)
         self._xds = XdsServer(self._ads, self._als, may_serve=self._leadership.may_serve)
-        self._keys = Keys(self._client, namespace=settings.namespace)
+        self._keys = Keys(
+            self._client, namespace=settings.namespace, life=settings.certificate_life
+        )
         self._ports = PortBook()
         self._events = EventRecorder(self._client, instance=settings.pod)
         self._vitals = Vitals(lambda: self._queue.stuck_s)
@@ -167,7 +169,11 @@ class Operator:
     async def _live(self, stopped: asyncio.Event) -> None:
         """Start in order: certificates, routers' server (held), state, release, events."""
         await _until_reached(self._keys.read)
-        await self._xds.start(f"0.0.0.0:{names.PORT_XDS}", self._keys.credentials())
+        await self._xds.start(
+            f"0.0.0.0:{names.PORT_XDS}",
+            self._keys.credentials(),
+            connection_s_max=self._keys.connection_s_max,
+        )
         await _until_reached(self._attachment.read)
         await _until_reached(self._read_ports)
         await _until_reached(self._read_routers)

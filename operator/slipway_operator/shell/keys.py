@@ -1,15 +1,16 @@
 """Keys: the certificates between routers and operator, from their Secret to the listening server.
 
-When they are renewed is asked of `certificates`. Connections that exist stay: a router that
-connects from now on is shown the newest certificate, and nobody's stream ends.
+`certificates` says when they turn over and to what. New ones are written first and shown then.
+Connections that exist go on, and last a quarter of a certificate's life: none outlives what it was
+authenticated with.
 """
 
 import asyncio
 import base64
-import contextlib
+import binascii
 import logging
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import grpc
@@ -20,7 +21,9 @@ from slipway_operator.adapters import kube_resources as kinds
 from slipway_operator.adapters.kube import KubeClient
 from slipway_operator.adapters.kube_errors import ApiError, Conflict
 
-CHECK_S: Final = 3600.0
+CHECK_S_MAX: Final = 3600.0
+CHECKS_PER_LIFE: Final = 60  # a turn is late by a sixtieth of the life at most; a third is left
+ATTEMPT_COUNT_MAX: Final = 3  # another operator may write at the same time, but not for ever
 
 _log = logging.getLogger(__name__)
 
@@ -28,42 +31,74 @@ _log = logging.getLogger(__name__)
 class Keys:
     """The operator's certificates; belongs to one event loop, `read` comes before the rest."""
 
-    def __init__(self, client: KubeClient, *, namespace: str) -> None:
+    def __init__(self, client: KubeClient, *, namespace: str, life: timedelta) -> None:
+        """`life` is that of a certificate."""
         self._client = client
         self._namespace = namespace
+        self._life = life
         self._bundle: Mapping[str, bytes] = {}
 
+    @property
+    def connection_s_max(self) -> float:
+        """How long a connection may last."""
+        return self._life.total_seconds() / 4
+
     async def read(self) -> None:
-        """Read the certificates, or make them; raises `ApiError`."""
+        """Take what is in the Secret; make or turn over what is missing or due.
+
+        Raises `ApiError`; then the certificates are those of before.
+        """
+        for _ in range(ATTEMPT_COUNT_MAX - 1):
+            try:
+                return await self._follow(datetime.now(UTC))
+            except Conflict:
+                continue
+        return await self._follow(datetime.now(UTC))
+
+    async def _follow(self, now: datetime) -> None:
         name = names.CERTIFICATES_SECRET
         found = await self._client.find(kinds.SECRETS, name, namespace=self._namespace)
-        if found is not None:
-            self._bundle = {key: base64.b64decode(value) for key, value in found["data"].items()}
+        if found is None:
+            made = certificates.make(now, life=self._life)
+            await self._client.create(kinds.SECRETS, _secret(self._namespace, made))
+            self._bundle = made
             return
-        bundle = certificates.make(datetime.now(UTC))
-        with contextlib.suppress(Conflict):
-            await self._client.create(kinds.SECRETS, _secret(self._namespace, bundle))
+        bundle = _decoded(found.get("data") or {})
+        due = certificates.turn_at(bundle, life=self._life)
+        if due is None or due <= now:
+            bundle = certificates.turn(bundle, now, life=self._life)
+            secret = _secret(self._namespace, bundle)
+            secret["metadata"]["resourceVersion"] = found["metadata"]["resourceVersion"]
+            # Whole, not applied: keys of files that are no longer used go, whoever put them there.
+            await self._client.replace(kinds.SECRETS, secret)
+            _log.info("turned over the certificates between routers and operator")
+        if bundle != self._bundle:
             self._bundle = bundle
-            return
-        await self.read()
 
     def credentials(self) -> grpc.ServerCredentials:
-        """Give the server credentials that follow what is read and renewed here."""
+        """Give the server credentials that follow what is read here."""
         return certificates.server_credentials(lambda: self._bundle)
 
     async def run(self) -> None:
-        """Renew the leaves when two thirds of their life are over."""
+        """Look again now and then."""
+        pause_s = min(CHECK_S_MAX, self._life.total_seconds() / CHECKS_PER_LIFE)
         while True:
-            if datetime.now(UTC) >= certificates.renew_at(self._bundle):
-                renewed = certificates.renew(self._bundle, datetime.now(UTC))
-                try:
-                    await self._client.apply(kinds.SECRETS, _secret(self._namespace, renewed))
-                except ApiError as error:  # ten days are left to try again
-                    _log.warning("renewed certificates could not be stored: %s", error)
-                else:
-                    self._bundle = renewed
-                    _log.info("renewed the certificates between routers and operator")
-            await asyncio.sleep(CHECK_S)
+            await asyncio.sleep(pause_s)
+            try:
+                await self.read()
+            except ApiError as error:  # a third of the life is left to try again
+                _log.warning("certificates could not be looked after: %s", error)
+
+
+def _decoded(data: Mapping[str, str]) -> dict[str, bytes]:
+    """Decode a Secret's data; what cannot be decoded is as good as missing."""
+    bundle = {}
+    for key, value in data.items():
+        try:
+            bundle[key] = base64.b64decode(value, validate=True)
+        except binascii.Error:
+            continue
+    return bundle
 
 
 def _secret(namespace: str, bundle: Mapping[str, bytes]) -> dict[str, Any]:

@@ -2,15 +2,22 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
 from slipway_api import logs
+from slipway_api.base import duration_s
 from slipway_operator.render.workload import ServerImage
 
 PREFIX: Final = "SLIPWAY_OPERATOR_"
 LEVELS: Final = ("debug", "info", "warning", "error")
+
+
+# Below, the mounted Secret of a router might follow too late, see `keys`.
+CERTIFICATE_LIFE_MIN: Final = timedelta(minutes=3)
+CERTIFICATE_LIFE_DEFAULT: Final = timedelta(days=30)
 
 
 class SettingsError(Exception):
@@ -31,6 +38,7 @@ class Settings:
     log_level: str
     log_format: str = "json"
     prometheus_url: str | None = None
+    certificate_life: timedelta = CERTIFICATE_LIFE_DEFAULT
     alerts_token_file: Path | None = None
 
 
@@ -53,6 +61,7 @@ def read(environment: Mapping[str, str]) -> Settings:
         log_level=level,
         log_format=form,
         prometheus_url=_url(environment, "PROMETHEUS_URL"),
+        certificate_life=_life(environment, "CERTIFICATE_LIFE"),
         alerts_token_file=Path(token) if token else None,
     )
 
@@ -66,6 +75,15 @@ def _url(environment: Mapping[str, str], name: str) -> str | None:
         example = "http://prometheus.monitoring:9090"
         raise SettingsError(f"{PREFIX}{name} must be an address such as {example}, not {value!r}")
     return value
+
+
+def _life(environment: Mapping[str, str], name: str) -> timedelta:
+    value = environment.get(PREFIX + name, "")
+    life = timedelta(seconds=duration_s(value)) if value else CERTIFICATE_LIFE_DEFAULT
+    if life < CERTIFICATE_LIFE_MIN:
+        minutes = CERTIFICATE_LIFE_MIN // timedelta(minutes=1)
+        raise SettingsError(f"{PREFIX}{name} must be a time of {minutes}m or more, not {value!r}")
+    return life
 
 
 def _required(environment: Mapping[str, str], name: str, meaning: str) -> str:

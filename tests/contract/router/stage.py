@@ -31,6 +31,7 @@ from tests.contract.router.pods import GRPC_METHOD, Revision, free_port, start_r
 
 ROOT = Path(__file__).resolve().parents[3]
 OWNER = "ml/churn"
+MOUNTED = ("ca.crt", "router.crt", "router.key")
 SETTINGS = envoy.RouterSettings(bind_address="127.0.0.1")
 
 
@@ -86,7 +87,9 @@ class Stage:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.certificates = certificates.make(datetime.datetime.now(datetime.UTC))
+        now, life = datetime.datetime.now(datetime.UTC), datetime.timedelta(hours=1)
+        self.certificates = certificates.make(now, life=life)
+        self.connection_s_max = 900.0
         self.attempts: list[Attempt] = []
         self.answers: list[Answer] = []
         self.routers: list[Router] = []
@@ -107,7 +110,8 @@ class Stage:
             self.ads.release()
         self.xds = XdsServer(self.ads, self.als, may_serve=lambda: self.is_holder)
         credentials = certificates.server_credentials(lambda: self.certificates)
-        await self.xds.start(f"127.0.0.1:{self.xds_port}", credentials)
+        address = f"127.0.0.1:{self.xds_port}"
+        await self.xds.start(address, credentials, connection_s_max=self.connection_s_max)
 
     async def close(self) -> None:
         """End everything."""
@@ -156,11 +160,22 @@ class Stage:
 
     def _mount_certificates(self, directory: Path) -> None:
         """Lay files out as kubelet mounts a Secret: links through a directory link."""
-        (directory / "..first").mkdir(parents=True)
-        (directory / "..data").symlink_to("..first")
-        for file in ("ca.crt", "router.crt", "router.key"):
-            (directory / "..first" / file).write_bytes(self.certificates[file])
+        directory.mkdir(parents=True)
+        self._write_certificates(directory)
+        for file in MOUNTED:
             (directory / file).symlink_to(f"..data/{file}")
+
+    def remount(self, router: str) -> None:
+        """Bring a router the present certificates, as kubelet does: by renaming a link."""
+        self._write_certificates(self.directory / router / "certificates")
+
+    def _write_certificates(self, directory: Path) -> None:
+        fresh = directory / f"..{time.monotonic_ns()}"
+        fresh.mkdir()
+        for file in MOUNTED:
+            (fresh / file).write_bytes(self.certificates[file])
+        (directory / "..new").symlink_to(fresh.name)
+        (directory / "..new").rename(directory / "..data")
 
     def put(self, traffic: Traffic) -> str:
         """Hand traffic to the routers; returns its hash."""

@@ -1,16 +1,12 @@
 """The operator's side of the stream: restarts, refusals, several routers, strangers."""
 
 import asyncio
-import datetime
-import shutil
 from dataclasses import replace
 
 import aiohttp
-import grpc
 import pytest
 
 from slipway_api import names
-from slipway_operator.adapters import certificates
 from slipway_operator.render import envoy
 from tests.contract.router.pods import until
 from tests.contract.router.stage import OWNER, SETTINGS, Stage, admin
@@ -122,49 +118,6 @@ async def test_two_routers_are_both_served_and_told_apart(stage: Stage) -> None:
     await until(lambda: len(stage.ads.routers()) == 1)
 
     assert {"router-0": shown, "router-1": shown} == before
-
-
-async def test_a_client_without_certificate_is_refused(stage: Stage) -> None:
-    trust = grpc.ssl_channel_credentials(stage.certificates[certificates.CA_CERTIFICATE])
-    options = (("grpc.ssl_target_name_override", names.XDS_SERVER_NAME),)
-
-    target = f"127.0.0.1:{stage.xds_port}"
-    async with grpc.aio.secure_channel(target, trust, options=options) as channel:
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=2)
-
-    assert caught.value.code() == grpc.StatusCode.UNAVAILABLE
-
-
-async def test_a_leaf_of_another_ca_is_refused(stage: Stage) -> None:
-    stranger = certificates.make(datetime.datetime.now(datetime.UTC))
-    ours, stage.certificates = stage.certificates, stranger
-
-    await stage.router()
-    stage.certificates = ours
-    await asyncio.sleep(1)  # what must not happen gets its chance
-
-    assert stage.ads.routers() == ()
-
-
-async def test_renewed_certificates_are_taken_without_a_restart(stage: Stage) -> None:
-    """Kubelet replaces mounted Secrets by renaming the link `..data`."""
-    await stage.router()
-    await until(lambda: stage.ads.routers())
-    renewed = certificates.renew(stage.certificates, datetime.datetime.now(datetime.UTC))
-    directory = stage.directory / "router-0" / "certificates"
-    before = await admin(stage, "/certs")
-
-    fresh = directory / "..fresh"
-    shutil.copytree(directory / "..first", fresh)
-    for file in ("router.crt", "router.key"):
-        (fresh / file).write_bytes(renewed[file])
-    (directory / "..new").symlink_to("..fresh")
-    (directory / "..new").rename(directory / "..data")
-
-    async with asyncio.timeout(3):
-        while before == await admin(stage, "/certs"):
-            await asyncio.sleep(0.05)
 
 
 async def test_a_revision_that_is_gone_leaves_the_router(stage: Stage) -> None:

@@ -185,4 +185,5 @@ def test_the_operator_is_told_which_server_image_to_run(pods: dict[str, Object])
         "SLIPWAY_OPERATOR_SERVER_IMAGE_PULL_POLICY": "IfNotPresent",
         "SLIPWAY_OPERATOR_LOG_LEVEL": "info",
         "SLIPWAY_OPERATOR_LOG_FORMAT": "json",
+        "SLIPWAY_OPERATOR_CERTIFICATE_LIFE": "720h",
     }

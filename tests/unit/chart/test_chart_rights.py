@@ -28,7 +28,7 @@ def test_one_secret_is_read_by_name_and_none_is_listed(objects: list[Object]) ->
     secrets = [rule for rule in rules_of(objects, "Role") if "secrets" in rule["resources"]]
 
     named = {tuple(rule.get("resourceNames", [])): set(rule["verbs"]) for rule in secrets}
-    assert named == {("slipway-certificates",): {"get", "update", "patch"}, (): {"create"}}
+    assert named == {("slipway-certificates",): {"get", "update"}, (): {"create"}}
 
 
 def test_one_lease_is_held_by_name(objects: list[Object]) -> None:

@@ -25,6 +25,7 @@ CHANGES: dict[str, Any] = {
     "operator.image.digest": f"sha256:{'a' * 64}",
     "operator.image.pullPolicy": "Never",
     "operator.replicas": 3,
+    "certificates.life": "24h",
     "operator.resources": {"requests": {"cpu": "7", "memory": "7Gi"}},
     "router.image.repository": "elsewhere/router",
     "router.image.tag": "other",
