@@ -1,5 +1,6 @@
 """The operator's settings: what the environment must hold, and what is said if it does not."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -32,11 +33,13 @@ def test_every_setting_can_be_given() -> None:
             "SLIPWAY_OPERATOR_PROMETHEUS_URL": "https://example.com/prometheus",
             "SLIPWAY_OPERATOR_ALERTS_TOKEN_FILE": "/etc/token",
             "SLIPWAY_OPERATOR_LOG_FORMAT": "Text",
+            "SLIPWAY_OPERATOR_CERTIFICATE_LIFE": "10m",
         }
     )
 
     assert "https://example.com/prometheus" == read.prometheus_url
     assert Path("/etc/token") == read.alerts_token_file
+    assert timedelta(minutes=10) == read.certificate_life
     assert "Always" == read.server.pull_policy
     assert ("debug", "text") == (read.log_level, read.log_format)
 
@@ -71,4 +74,12 @@ def test_what_is_no_address_of_prometheus_is_refused_with_an_example(url: str) -
     environment = COMPLETE | {"SLIPWAY_OPERATOR_PROMETHEUS_URL": url}
 
     with pytest.raises(settings.SettingsError, match="must be an address such as http://prom"):
+        settings.read(environment)
+
+
+@pytest.mark.parametrize("life", ["90s", "soon"])
+def test_certificates_that_routers_could_not_follow_are_refused(life: str) -> None:
+    environment = COMPLETE | {"SLIPWAY_OPERATOR_CERTIFICATE_LIFE": life}
+
+    with pytest.raises(settings.SettingsError, match="must be a time of 3m or more, not"):
         settings.read(environment)
