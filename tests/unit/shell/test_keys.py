@@ -47,7 +47,7 @@ def secret_of(data: dict[str, str], *, version: str) -> Object:
 def made_ago(age: timedelta) -> Object:
     bundle = certificates.make(datetime.now(UTC) - age, life=LIFE)
     data = {key: base64.b64encode(value).decode() for key, value in bundle.items()}
-    return secret_of(data, version="other")
+    return secret_of(data, version=f"{age.days} days")
 
 
 async def read(secrets: Secrets) -> Keys:
@@ -80,7 +80,7 @@ async def test_certificates_turn_over_when_two_thirds_are_over() -> None:
     await read(secrets)
 
     (body,) = secrets.written
-    assert "other" == body["metadata"]["resourceVersion"]
+    assert "21 days" == body["metadata"]["resourceVersion"]
     assert before["data"]["operator.crt"] != body["data"]["operator.crt"]
 
 
