@@ -133,7 +133,6 @@ def test_an_upgrade_in_the_middle_of_a_rollout_touches_no_pod_and_the_rollout_go
 def test_an_uninstall_leads_clients_to_pods_and_an_install_leads_them_back(
     scene: Scene, clients: Path
 ) -> None:
-    scene.serves(TUMOUR)
     pods, before = pod_uids(scene), scene.status(TUMOUR).stable
 
     code, said = helm(scene, "uninstall", "slipway", "--wait")
@@ -157,4 +156,4 @@ def test_an_uninstall_leads_clients_to_pods_and_an_install_leads_them_back(
     service = scene.read("service", TUMOUR.name, f"--namespace={TUMOUR.namespace}")
     assert "selector" not in service["spec"]
     assert_nothing_is_lost(clients)
-    assert (pod_uids(scene), scene.serves(TUMOUR).stable) == (pods, before)
+    assert (pod_uids(scene), scene.status(TUMOUR).stable) == (pods, before)
