@@ -32,7 +32,6 @@ RARE: Final = {
     ("", "services", "delete"): OLD_REVISION,
     ("", "configmaps", "delete"): OLD_REVISION,
     ("policy", "poddisruptionbudgets", "delete"): OLD_REVISION,
-    ("", "secrets", "update"): "certificates are renewed after 20 days",
 }
 
 Right = tuple[str, str, str]
