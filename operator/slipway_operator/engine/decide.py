@@ -262,6 +262,8 @@ def _step(now_course: Course, seen: Observation) -> status.Step | None:
         return None
     spec = seen.deployment.spec
     steps = plan.compile_strategy(spec.strategy, spec.compute.replicas)
+    if not steps.steps:
+        return None
     index = min(memory.step_index, len(steps.steps))
     ends, counted_from = None, stepclock.counted_from(memory)
     if counted_from is not None and index < len(steps.steps):
