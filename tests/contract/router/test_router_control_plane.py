@@ -46,6 +46,8 @@ async def test_restart_with_nothing_known_yet_keeps_traffic(stage: Stage) -> Non
     await stage.open(is_released=False)
     await _reconnected(stage)
     await until(lambda: OWNER in stage.ads.unknown_owners())
+    # Routers tell what they have kind by kind, clusters first.
+    await until(lambda: OWNER in stage.ads.routers()[0].acked)
     acked_while_held = stage.ads.routers()[0].acked[OWNER]
     stage.ads.release()
     await asyncio.sleep(0.3)  # what must not happen gets its chance
