@@ -5,6 +5,7 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -28,8 +29,8 @@ def file_of(kind: Kind, folder: Path) -> Path:
     return folder / f"{kind.plural}.{GROUP}.yaml"
 
 
-def main() -> int:
-    """Run the command line; 1 means that a file is stale."""
+def main(words: Sequence[str] | None = None) -> int:
+    """Run the command line (None: that of this process); 1 means that a file is stale."""
     parser = argparse.ArgumentParser(prog="python -m slipway_api", description=__doc__)
     mode = parser.add_mutually_exclusive_group(required=True)
     mode.add_argument("--write", action="store_true", help="write the files")
@@ -40,7 +41,7 @@ def main() -> int:
         default=Path(__file__).resolve().parent.parent,
         help="where the files are (default: beside the package)",
     )
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(words)
     stale = []
     for kind in KINDS:
         path, text = file_of(kind, arguments.folder), text_of(kind)

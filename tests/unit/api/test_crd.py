@@ -1,17 +1,15 @@
 """The generated definitions: fresh, described, bounded."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
+from slipway_api import __main__ as generator
 from slipway_api.crd import KINDS, Kind, definition
 from slipway_api.structural import Schema
 
-CRDS: Final = Path(__file__).parents[3] / "crds"
 STATUS_BYTES_MAX: Final = 32 * 1024
 
 each_kind = pytest.mark.parametrize("kind", KINDS, ids=[kind.kind for kind in KINDS])
@@ -32,24 +30,15 @@ def nodes(schema: Schema, path: str = "") -> Iterator[tuple[str, Schema]]:
             yield from nodes(schema[key], f"{path}[]")
 
 
-def test_the_files_are_fresh() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "slipway_api", "--check"],
-        cwd=CRDS,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert (done.returncode, done.stderr) == (0, "")
+def test_the_files_are_fresh(capsys: pytest.CaptureFixture[str]) -> None:
+    assert (generator.main(["--check"]), capsys.readouterr().err) == (0, "")
 
 
 def test_a_stale_file_is_noticed_and_written_anew(tmp_path: Path) -> None:
-    def run(mode: str) -> int:
-        command = [sys.executable, "-m", "slipway_api", mode, "--folder", str(tmp_path)]
-        return subprocess.run(command, cwd=CRDS, capture_output=True, check=False).returncode
+    folder = ["--folder", str(tmp_path)]
 
-    assert [run("--check"), run("--write"), run("--check")] == [1, 0, 0]
+    modes = ("--check", "--write", "--check")
+    assert [generator.main([mode, *folder]) for mode in modes] == [1, 0, 0]
 
 
 @each_kind
