@@ -1,10 +1,10 @@
 """Whole rollouts, simulated with a seed: how often healthy candidates fall, how fast sick ones do.
 
-What is simulated: 200 rollouts of one hour each per set, ten requests a second in all, twenty
-minutes each at 5, 10 and 20 % weight; candidate and stable are equally good. Errors come as
-independent draws or in clumps (runs of consecutive attempts at one host, of geometric length), with
-two bursts common to both sides (30 s at 50 %). Arrivals are perfectly even, so every block
-is known beforehand: only blocks with errors are handed to the panel one by one, all between two of
+What is simulated: 200 rollouts of one hour each per set, ten requests a second in all (fewer where
+errors are many), twenty minutes each at 5, 10 and 20 % weight; candidate and stable are equally
+good. Errors come as independent draws or in clumps (runs of consecutive attempts at one host, of
+geometric length), with bursts common to both sides (30 s at 50 %). Arrivals are even, so blocks are
+known beforehand: only blocks with errors are handed to the panel one by one, all between two of
 them as one. Closing, clumping, evidence and the conviction are the guard's own code; parsing of
 attempts, ticks and halving by host are left out here, and compared in the last test.
 """
@@ -39,8 +39,8 @@ class Phase(NamedTuple):
 
 # 5, 10 and 20 % of ten requests a second; each block is as short as two attempts a side allow.
 PHASES = (Phase(2, (19, 19), 4.0), Phase(2, (9, 9), 2.0), Phase(2, (4, 4), 1.0))
-# At 5 % errors half as many requests: there is enough to be wrong about, and each error costs time.
-SLOW_PHASES = tuple(phase._replace(block_s=2 * phase.block_s) for phase in PHASES)
+# The more errors, the fewer requests: enough to be wrong about, and each error costs time.
+SLOWNESS = {0.001: 1, 0.01: 2, 0.05: 4}
 EVEN = (Phase(2, (4, 4), 1.0), Phase(2, (1, 2), 0.5))
 PHASE_S = 1200.0
 BURSTS_S = (300.0, 900.0)
@@ -135,7 +135,8 @@ def _abort_s(
 ) -> tuple[float | None, float]:
     """Run one healthy rollout; return when it was aborted, and the clumping it measured."""
     panel = Panel(questions(Analysis()), phi=phi)
-    for number, phase in enumerate(PHASES if share < 0.05 else SLOW_PHASES):
+    for number, fast in enumerate(PHASES):
+        phase = fast._replace(block_s=fast.block_s * SLOWNESS[share])
         hosts = _hosts(source, phase, share=share, clump=clump)
         at_s = _judge(panel, phase, hosts, begin_s=number * PHASE_S)
         if at_s is not None:
