@@ -6,14 +6,17 @@ decides whether all went as promised.
 """
 
 import argparse
+import json
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from bench import account, changes, files, ground, ledger, models, pods, report, stage
+from bench import account, changes, ground, guest_ground, ledger, models, pods, report, stage
+from bench.guest_ground import GuestGround
 from sandbox import places
 from sandbox.progress import Log, Progress
 from slipway_api.conditions import Phase
@@ -34,6 +37,8 @@ class Options:
     ledger: Path
     name: str
     keep: bool
+    context: str | None
+    values: Mapping[str, Any]
 
 
 def main(argv: Sequence[str]) -> int:
@@ -42,7 +47,7 @@ def main(argv: Sequence[str]) -> int:
     options.ledger.unlink(missing_ok=True)
     log = Progress(sys.stdout)
     try:
-        with ground.raised(options.name, keep=options.keep, log=log) as on_ground:
+        with _ground(options, log=log) as on_ground:
             play(on_ground, options, log=log)
     except stage.StageError as error:
         print(f"the demo could not go on: {error}", file=sys.stderr)
@@ -61,31 +66,57 @@ def _parse(argv: Sequence[str]) -> Options:
     parser.add_argument("--ledger", type=Path, help="write the ledger to this file")
     parser.add_argument("--name", default=ground.CLUSTER_NAME, help="the cluster's name")
     parser.add_argument("--keep", action="store_true", help="leave the cluster up afterwards")
+    parser.add_argument("--context", help="use the cluster of this context, which is there already")
+    parser.add_argument("--registry", help="with --context: put before every image name")
+    parser.add_argument("--values", type=Path, help="with --context: values of the chart, as JSON")
     options = parser.parse_args(argv)
+    if options.context is None and (options.registry or options.values):
+        parser.error("--registry and --values are for --context: the sandbox has its own images")
     if not 1 <= options.rate <= 1000:
         parser.error("rate must be 1 to 1000 requests per second")
     path = options.ledger or places.places().cache / "demo" / "ledger.jsonl"
-    return Options(options.rate, options.report, path.resolve(), options.name, options.keep)
+    values = json.loads(options.values.read_text(encoding="utf-8")) if options.values else {}
+    if options.registry:
+        values["imageRegistry"] = options.registry
+    return Options(
+        rate=options.rate,
+        report=options.report,
+        ledger=path.resolve(),
+        name=options.name,
+        keep=options.keep,
+        context=options.context,
+        values=values,
+    )
 
 
-def play(on_ground: ground.Ground, options: Options, *, log: Log) -> None:
+def _ground(options: Options, *, log: Log) -> AbstractContextManager[ground.Ground | GuestGround]:
+    if options.context is None:
+        return ground.raised(options.name, keep=options.keep, log=log)
+    folder = places.places().cache / "models"
+    return guest_ground.entered(
+        options.context, options.values, models=folder, keep=options.keep, log=log
+    )
+
+
+def play(on_ground: ground.Ground | GuestGround, options: Options, *, log: Log) -> None:
     """Play the whole demo on a cluster; what happened is in the ledger afterwards."""
     log("training models on the breast-cancer data set …")
     catalogue = models.make(places.places().cache / "models")
     for release in catalogue.releases:
         if release.model == models.TUMOUR:
             log(f"  {release.model} {release.version}: {_quality(release)}")
-    with (
-        files.serve(catalogue.folder, address=on_ground.host_address) as base_url,
-        ledger.Writer(options.ledger) as writer,
-    ):
+    with ledger.Writer(options.ledger) as writer:
         target = stage.Target(changes.NAMESPACE, changes.NAME)
         on = stage.Stage(on_ground, target, writer=writer, ledger_path=options.ledger)
         try:
-            log("installing Slipway with its Helm chart …")
-            on.install(places.checkout() / "charts" / "slipway", on_ground.values)
-            log("Slipway is ready")
-            _Play(on, catalogue, options, base_url=base_url, writer=writer).play()
+            if on_ground.has_slipway():
+                log("Slipway is installed already, and used as it is")
+            else:
+                log("installing Slipway with its Helm chart …")
+                on.install(places.checkout() / "charts" / "slipway", on_ground.values)
+                log("Slipway is ready")
+            with on_ground.serving(catalogue.folder) as base_url:
+                _Play(on, catalogue, options, base_url=base_url, writer=writer).play()
         except stage.StageError:
             folder = options.ledger.with_suffix(".dump")
             on.dump(folder)
@@ -199,7 +230,7 @@ class _Play:
         )
         self._writer.flush()
         self._say(f"{change.name}: {rollout.outcome}, {rollout.reason}: {rollout.message}")
-        print(on.run("kubectl", "get", "md", "-n", changes.NAMESPACE), flush=True)
+        print(f"$ kubectl slipway status {changes.NAME}\n{on.screen()}", flush=True)
 
 
 if __name__ == "__main__":

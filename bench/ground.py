@@ -1,17 +1,19 @@
 """The ground of a run: the sandbox's cluster, with Slipway's images on every node.
 
-It gives `bench.stage` what it asks of a cluster. Another kind of cluster would be another module
-like this one; nothing else of the bench knows the sandbox.
+It gives `bench.stage` what it asks of a cluster, as `bench.guest_ground` does for clusters of
+others; nothing else of the bench knows the sandbox.
 """
 
 import contextlib
 import os
+import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, get_args
 
+from bench import files
 from sandbox import images, plugin_archive, toolchain
 from sandbox.cluster import Cluster
 from sandbox.progress import Log, silent, step
@@ -43,6 +45,27 @@ class Ground:
             "PATH": os.pathsep.join(map(str, (*own, os.environ["PATH"]))),
             "KUBECONFIG": str(self.kubeconfig),
         }
+
+    def has_slipway(self) -> bool:
+        """Never: this checkout's Slipway is installed anew."""
+        return False
+
+    @contextlib.contextmanager
+    def serving(self, folder: Path) -> Iterator[str]:
+        """Serve the files of `folder` to pods from this machine; their base URL."""
+        with files.serve(folder, address=self.host_address) as base_url:
+            yield base_url
+
+    def start_load(
+        self, arguments: Sequence[str], *, samples: Path, ledger: Path
+    ) -> "subprocess.Popen[bytes]":
+        """Begin to send load from the client's place."""
+        given = ("--samples", str(samples), "--ledger", str(ledger))
+        command = self.client_command([sys.executable, "-m", "bench.load", *arguments, *given])
+        modules = os.pathsep.join(path for path in sys.path if path)
+        return subprocess.Popen(
+            command, stdin=subprocess.PIPE, env=os.environ | {"PYTHONPATH": modules}
+        )
 
     def client_command(self, command: Sequence[str]) -> list[str]:
         return self.cluster.client_command(command)

@@ -16,6 +16,7 @@ from typing import Any, ClassVar, Final, Self
 import orjson
 
 FLUSH_BYTES: Final = 1 << 16
+STANDARD_OUTPUT: Final = Path("-")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,11 +159,15 @@ class Writer:
     """Appends whole lines to a ledger; safe for several threads and several processes at once.
 
     Lines are gathered and written together by `flush`, by `close` and whenever enough have come.
+    The path `-` is standard output, for whoever reads it to append.
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        if path == STANDARD_OUTPUT:
+            self._descriptor = os.dup(1)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
         self._waiting = bytearray()
         self._lock = threading.Lock()
 

@@ -19,8 +19,6 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-import uvloop
-
 from bench import clients, ledger, samples
 from bench.clients import Client, Destination, GrpcClient, Reply, RestClient
 from slipway_api import names
@@ -193,7 +191,7 @@ def parse(argv: Sequence[str]) -> Settings:
     parser.add_argument("--grpc", help="HOST:PORT if gRPC is elsewhere (a server without a router)")
     parser.add_argument("--model", required=True, help="model name in request paths")
     parser.add_argument("--samples", required=True, type=Path, help="samples.json of the model")
-    parser.add_argument("--ledger", required=True, type=Path, help="file to append lines to")
+    parser.add_argument("--ledger", required=True, type=Path, help="file to append lines to, or -")
     parser.add_argument("--rate", type=float, default=200.0, help="requests per second")
     parser.add_argument("--seconds", type=float, default=60.0, help="longest duration")
     parser.add_argument("--stop-on-eof", action="store_true", help="stop when stdin closes")
@@ -233,5 +231,15 @@ def parse(argv: Sequence[str]) -> Settings:
     )
 
 
+def main(argv: Sequence[str]) -> None:
+    """Run one load; without uvloop it costs more of a processor."""
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(run(parse(argv)))
+    else:
+        uvloop.run(run(parse(argv)))
+
+
 if __name__ == "__main__":
-    uvloop.run(run(parse(sys.argv[1:])))
+    main(sys.argv[1:])

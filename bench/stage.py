@@ -7,12 +7,10 @@ will do that has what `Cluster` asks for.
 
 import contextlib
 import json
-import os
 import queue
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -26,8 +24,10 @@ HELM_TIMEOUT_S: Final = 300
 COMMAND_TIMEOUT_S: Final = 60
 LOAD_STOP_S: Final = 40.0  # the load waits for open requests as long as a client would
 TURN_S: Final = 0.25
+STANDING_CODES: Final = (0, 2, 3, 4)  # of `kubectl slipway status`; 1 is an error
 TRAFFIC_EVERY_S: Final = 5.0
 SYSTEM_NAMESPACE: Final = "slipway-system"
+DEMO_LABEL: Final = "slipway.dev/demo"  # on what a run made and may remove
 
 
 class StageError(Exception):
@@ -37,20 +37,19 @@ class StageError(Exception):
 class Cluster(Protocol):
     """A cluster that a run can use.
 
-    `environment` has PATH and KUBECONFIG so that kubectl and helm work; `host_address` is an
-    address of this machine that pods reach; `client_command` wraps a command so that it runs
-    inside the cluster's network with cluster DNS.
+    `environment` has PATH and KUBECONFIG so that kubectl and helm work. `start_load` begins the
+    load generator inside the cluster's network with cluster DNS; it stops when its standard input
+    is closed.
     """
 
     @property
     def kubeconfig(self) -> Path: ...
 
-    @property
-    def host_address(self) -> str: ...
-
     def environment(self) -> Mapping[str, str]: ...
 
-    def client_command(self, command: Sequence[str]) -> list[str]: ...
+    def start_load(
+        self, arguments: Sequence[str], *, samples: Path, ledger: Path
+    ) -> "subprocess.Popen[bytes]": ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +84,7 @@ class Stage:
         self.latest: watching.Seen | None = None
         self.warning_count = 0
 
-    def run(self, *command: str, text: str | None = None) -> str:
+    def run(self, *command: str, text: str | None = None, accepted: Collection[int] = (0,)) -> str:
         """Run a program of the cluster's environment and return its output."""
         try:
             done = subprocess.run(
@@ -99,7 +98,7 @@ class Stage:
             )
         except (OSError, subprocess.TimeoutExpired) as error:
             raise StageError(f"{' '.join(command)}: {error}") from error
-        if done.returncode != 0:
+        if done.returncode not in accepted:
             said = (done.stderr or done.stdout).strip()
             raise StageError(f"{' '.join(command)} ended with {done.returncode}: {said}")
         return done.stdout
@@ -119,7 +118,10 @@ class Stage:
         namespace = {
             "apiVersion": "v1",
             "kind": "Namespace",
-            "metadata": {"name": self.target.namespace, "labels": {label: "restricted"}},
+            "metadata": {
+                "name": self.target.namespace,
+                "labels": {label: "restricted", DEMO_LABEL: "true"},
+            },
         }
         self.run("kubectl", "apply", "-f", "-", text=json.dumps(namespace))
 
@@ -180,18 +182,11 @@ class Stage:
     @contextlib.contextmanager
     def load(self, *, samples: Path, model: str, rate: float, seconds: float) -> Iterator[None]:
         """Run the load generator as a client inside the cluster's network."""
-        command = self._cluster.client_command(
-            [
-                *(sys.executable, "-m", "bench.load"),
-                f"http://{self.target.name}.{self.target.namespace}",
-                *("--model", model, "--samples", str(samples), "--ledger", str(self._ledger_path)),
-                *("--rate", f"{rate:g}", "--seconds", f"{seconds:g}", "--stop-on-eof"),
-            ]
+        arguments = (
+            *(f"http://{self.target.name}.{self.target.namespace}", "--model", model),
+            *("--rate", f"{rate:g}", "--seconds", f"{seconds:g}", "--stop-on-eof"),
         )
-        modules = os.pathsep.join(path for path in sys.path if path)
-        process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, env=os.environ | {"PYTHONPATH": modules}
-        )
+        process = self._cluster.start_load(arguments, samples=samples, ledger=self._ledger_path)
         try:
             yield
             if process.poll() is not None:
@@ -204,6 +199,11 @@ class Stage:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+    def screen(self) -> str:
+        """Show the deployment as a person sees it; the plugin's code tells where it stands."""
+        target = (self.target.name, "--namespace", self.target.namespace)
+        return self.run("kubectl", "slipway", "status", *target, accepted=STANDING_CODES)
 
     def close(self) -> None:
         self._watcher.close()
