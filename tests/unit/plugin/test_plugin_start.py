@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from statistics import median
 from typing import Final
 
 import pytest
@@ -16,7 +15,7 @@ from slipway_plugin.exits import PluginError
 from tests.samples import plugin_objects as samples
 
 START_S_MAX: Final = 0.060  # beyond bare Python's own start
-ROUNDS: Final = 5
+ROUNDS: Final = 7
 SIZE_BYTES_MAX: Final = 300_000
 
 
@@ -46,12 +45,11 @@ def processor_s(*command: str) -> float:
 
 
 def test_help_comes_at_once(program: Path) -> None:
-    beyond = [
-        processor_s("-I", str(program), "--help") - processor_s("-I", "-c", "pass")
-        for _ in range(ROUNDS)
-    ]
+    """The quickest of several counts: what else a machine does only adds to it."""
+    bare = min(processor_s("-I", "-c", "pass") for _ in range(ROUNDS))
+    told = min(processor_s("-I", str(program), "--help") for _ in range(ROUNDS))
 
-    assert median(beyond) <= START_S_MAX
+    assert told - bare <= START_S_MAX
 
 
 def test_help_imports_neither_screens_nor_kubectl() -> None:
