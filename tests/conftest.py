@@ -1,8 +1,28 @@
-"""No test fails for the time that one example took: machines that run tests are slow at times."""
+"""Programs that several tests share. Everything here runs the real thing on loopback."""
 
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
 from hypothesis import settings
+
+from sandbox.apiserver import ApiServer
+from sandbox.progress import Progress
+
+# Before any test loads ONNX Runtime, which would report to its makers; inherited by what tests run.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def pytest_configure() -> None:
+    """Fail no test for the time that one example took: machines that run tests are slow at times."""
     settings.register_profile("patient", deadline=None)
     settings.load_profile("patient")
+
+
+@pytest.fixture(scope="session")
+def api_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """Give a kube-apiserver with etcd and no controllers; tests share it, so use own names."""
+    directory: Path = tmp_path_factory.mktemp("api-server")
+    with ApiServer.start(directory, log=Progress()) as server:
+        yield server

@@ -10,6 +10,8 @@ import pytest
 
 from bench import defects, models, samples
 
+pytestmark = pytest.mark.contract
+
 
 @pytest.fixture(scope="module")
 def catalogue(tmp_path_factory):

@@ -11,6 +11,8 @@ import yaml
 from sandbox import dashboards, places
 from slipway_api import metrics
 
+pytestmark = pytest.mark.contract
+
 Object = dict[str, Any]
 Render = Callable[..., str]
 

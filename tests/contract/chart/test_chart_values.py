@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+pytestmark = pytest.mark.contract
+
 Render = Callable[..., str]
 
 # One change for each setting, at its path in values.yaml.

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
+pytestmark = pytest.mark.contract
+
 Object = dict[str, Any]
 Render = Callable[..., str]
 

@@ -8,6 +8,8 @@ import pytest
 from slipway_api import names
 from slipway_operator.router import settings as router_settings
 
+pytestmark = pytest.mark.contract
+
 Object = dict[str, Any]
 
 POD_NAMES = [

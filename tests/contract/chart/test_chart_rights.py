@@ -2,7 +2,11 @@
 
 from typing import Any
 
+import pytest
+
 from slipway_api import names
+
+pytestmark = pytest.mark.contract
 
 Object = dict[str, Any]
 

@@ -11,6 +11,8 @@ from slipway_api.base import ContractModel
 from slipway_api.compute_pool import ComputePoolSpec
 from slipway_api.model_deployment import ModelDeploymentSpec
 
+pytestmark = pytest.mark.contract
+
 SPECS: dict[str, type[ContractModel]] = {
     names.MODEL_DEPLOYMENT_KIND: ModelDeploymentSpec,
     names.COMPUTE_POOL_KIND: ComputePoolSpec,
