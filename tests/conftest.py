@@ -15,7 +15,7 @@ os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def pytest_configure() -> None:
-    """Fail no test for the time that one example took: machines that run tests are slow at times."""
+    """Fail no test for the time that one example took: test machines are slow at times."""
     settings.register_profile("patient", deadline=None)
     settings.load_profile("patient")
 
