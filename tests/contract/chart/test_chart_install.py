@@ -201,7 +201,7 @@ def test_uninstalling_keeps_definitions_and_deployments_and_installing_again_wor
     sample = TOP / "manifests" / "samples" / "model_deployment.yaml"
     kubectl("apply", "--namespace", "default", "-f", sample)
 
-    helm("uninstall", "slipway")
+    helm("uninstall", "slipway", "--no-hooks")  # nobody would run the Job that leads clients away
     kept = kubectl("get", "modeldeployments", "--all-namespaces", "-o", "name")
     helm("install", "slipway", CHART)
 
