@@ -15,7 +15,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any, Final
 
-FIELD_MANAGER: Final = "slipway-chart"
+# As Helm 4 itself does: `helm install` would refuse to take fields from another manager.
+FIELD_MANAGER: Final = "helm"
 SERVICE_ACCOUNT: Final = Path("/var/run/secrets/kubernetes.io/serviceaccount")
 DEFINITIONS: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 REQUEST_TIMEOUT_S: Final = 15.0
