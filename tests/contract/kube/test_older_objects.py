@@ -26,6 +26,7 @@ from slipway_operator.adapters.router_probe import RouterProbe
 from slipway_operator.engine import standing
 from slipway_operator.shell.guards import Guards
 from slipway_operator.shell.observe import Observer, Unreadable
+from slipway_operator.shell.polls import Polls
 from slipway_operator.shell.ports import PortBook
 from slipway_operator.shell.record import StatusWriter
 from slipway_operator.shell.routing import RoutingTable
@@ -83,7 +84,12 @@ def observer(kube: KubeClient) -> Observer:
     return Observer(
         kube,
         table=RoutingTable(ads, RouterProbe(), wake=lambda _: None),
-        guards=Guards(weight_percent=lambda _: 0, last_heard_s=lambda: None, wake=lambda *_: None),
+        guards=Guards(
+            weight_percent=lambda _: 0,
+            last_heard_s=lambda: None,
+            polls=Polls(None),
+            wake=lambda *_: None,
+        ),
         ports=PortBook(),
         models=ModelProbe(),
     )
