@@ -92,6 +92,7 @@ def observer(kube: KubeClient) -> Observer:
         ),
         ports=PortBook(),
         models=ModelProbe(),
+        is_detaching=lambda: False,
     )
 
 
