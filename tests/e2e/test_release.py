@@ -133,6 +133,8 @@ def test_an_upgrade_in_the_middle_of_a_rollout_touches_no_pod_and_the_rollout_go
 def test_an_uninstall_leads_clients_to_pods_and_an_install_leads_them_back(
     scene: Scene, clients: Path
 ) -> None:
+    scene.until(TUMOUR, lambda s: not s.drain, what="drained")
+    eventually(lambda: len(pod_uids(scene)) == 1, what="old pods are gone", timeout_s=STARTED_S)
     pods, before = pod_uids(scene), scene.status(TUMOUR).stable
 
     code, said = helm(scene, "uninstall", "slipway", "--wait")
