@@ -18,7 +18,7 @@ from tests.monitoring import Numbers, Program
 pytestmark = pytest.mark.contract
 
 DEADLINE_S = 30.0
-SOON_S = 0.3  # the timeout where a test waits for it
+SOON_S = 2  # the timeout where a test waits for it; others must not meet it on a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -189,8 +189,8 @@ async def cut(request: web.Request) -> web.StreamResponse:
 
 
 PROBLEMS: dict[str, tuple[Handler, str]] = {
-    "slow": (slow, "did not answer within 0.3 s"),
-    "trickling": (trickling, "did not answer within 0.3 s"),
+    "slow": (slow, f"did not answer within {SOON_S} s"),
+    "trickling": (trickling, f"did not answer within {SOON_S} s"),
     "endless": (endless, "answered more than"),
     "cut": (cut, "cannot be asked"),
     "500": (said("oops", 500), "answered 500"),
