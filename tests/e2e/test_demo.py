@@ -15,6 +15,8 @@ pytestmark = pytest.mark.e2e
 
 CHECKOUT = Path(__file__).parents[2]
 TIMEOUT_S = 900
+# Below the demo's own 200: this tier's machine has two processors for cluster, clients and ledger.
+RATE = 150
 PYTHONPATH = os.pathsep.join(str(CHECKOUT / part) for part in ("crds", "operator", "server", "."))
 
 
@@ -27,6 +29,7 @@ def test_the_demo_passes_and_its_ledger_proves_it(scene: Scene, tmp_path: Path) 
     demo = subprocess.run(
         [
             *(sys.executable, "-m", "bench.demo", "--name", name, "--keep"),
+            *("--rate", str(RATE)),
             *("--report", str(written), "--ledger", str(ledger)),
         ],
         env=environment,
