@@ -1,4 +1,8 @@
-"""The demo as a user runs it: its own exit code, report and ledger are the test."""
+"""The demo as a user runs it: its own exit code, report and ledger are the test.
+
+Not among the end-to-end tests: cluster, clients and ledger take two processors to their limit, and
+on a test machine that has other things to do requests then wait for seconds.
+"""
 
 import json
 import os
@@ -15,8 +19,6 @@ pytestmark = pytest.mark.e2e
 
 CHECKOUT = Path(__file__).parents[2]
 TIMEOUT_S = 900
-# Below the demo's own 200: this tier's machine has two processors for cluster, clients and ledger.
-RATE = 150
 PYTHONPATH = os.pathsep.join(str(CHECKOUT / part) for part in ("crds", "operator", "server", "."))
 
 
@@ -29,7 +31,6 @@ def test_the_demo_passes_and_its_ledger_proves_it(scene: Scene, tmp_path: Path) 
     demo = subprocess.run(
         [
             *(sys.executable, "-m", "bench.demo", "--name", name, "--keep"),
-            *("--rate", str(RATE)),
             *("--report", str(written), "--ledger", str(ledger)),
         ],
         env=environment,
