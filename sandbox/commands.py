@@ -30,6 +30,12 @@ TESTS: Final = {
     "e2e": ("tests/e2e",),
     "faults": ("tests/faults",),
 }
+# Processes per tier. Pure tests need nothing but processors; contract tests mostly wait for real
+# programs, which the tests of one file share. A cluster is for one at a time.
+WORKERS: Final = {
+    "unit": ("--numprocesses=2", "--dist=worksteal"),
+    "contract": ("--numprocesses=3", "--dist=loadfile"),
+}
 TESTS_OF_ALL: Final = ("unit", "contract", "e2e")  # faults take longer than one waits for
 # Extras of pyproject.toml in each file of requirements/.
 LOCKS: Final = {
@@ -129,9 +135,6 @@ def report(arguments: Sequence[str]) -> int:
     return report_module.main(arguments)
 
 
-UNIT_WORKERS: Final = 2  # pure tests need nothing but processors
-
-
 def test(arguments: argparse.Namespace) -> int:
     """Run tests, after installing what they need; pytest's summary comes last."""
     log = Progress()
@@ -149,9 +152,9 @@ def test(arguments: argparse.Namespace) -> int:
     codes = [linted]
     for tier in tiers:
         paths = [path for path in TESTS[tier] if (checkout / path).exists()]
-        options = ["-n", str(UNIT_WORKERS), "--dist", "worksteal"] if tier == "unit" else []
+        options = (*WORKERS.get(tier, ()), *arguments.arguments)
         with step(f"tests: {tier}", log=log):
-            codes.append(_python("pytest", *options, *paths, *arguments.arguments))
+            codes.append(_python("pytest", *paths, *options))
     return max(codes)
 
 

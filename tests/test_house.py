@@ -13,6 +13,7 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,7 @@ FORBIDDEN_WORDS = tuple(
 EXEMPT_FROM_WORDS = ("requirements/*.txt", "sandbox/go/*/go.*", "LICENSE")
 
 
+@cache
 def tracked() -> list[Path]:
     """List the files of the checkout, also where it is no git repository."""
     asked = subprocess.run(
@@ -96,14 +98,20 @@ def tracked() -> list[Path]:
     ]
 
 
-FILES = tracked()
-SOURCES = sorted(
-    path
-    for path in FILES
-    if path == TOP / "dev"
-    or (path.suffix == ".py" and path.relative_to(TOP).parts[0] in CODE_FOLDERS)
-)
-TREES = {path: ast.parse(path.read_text(encoding="utf-8")) for path in SOURCES}
+@cache
+def sources() -> list[Path]:
+    return sorted(
+        path
+        for path in tracked()
+        if path == TOP / "dev"
+        or (path.suffix == ".py" and path.relative_to(TOP).parts[0] in CODE_FOLDERS)
+    )
+
+
+@cache
+def trees() -> dict[Path, ast.Module]:
+    """Parse all code, once and only if a test asks: every worker imports this file."""
+    return {path: ast.parse(path.read_text(encoding="utf-8")) for path in sources()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +152,13 @@ def functions(path: Path, node: ast.AST, *, is_public: bool = True) -> Iterator[
         elif isinstance(child, ast.ClassDef):
             public = is_public and not child.name.startswith("_")
             yield from functions(path, child, is_public=public)
-        else:
+        elif not isinstance(child, ast.expr):  # which holds no definitions
             yield from functions(path, child, is_public=is_public)
 
 
-FUNCTIONS = [function for path, tree in TREES.items() for function in functions(path, tree)]
+@cache
+def all_functions() -> list[Function]:
+    return [function for path, tree in trees().items() for function in functions(path, tree)]
 
 
 def imports(tree: ast.AST) -> Iterator[str]:
@@ -180,7 +190,7 @@ def run(*command: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 def test_files_are_short() -> None:
     long = {}
-    for path in SOURCES:
+    for path in sources():
         count = len(path.read_text(encoding="utf-8").splitlines())
         if count > (TEST_FILE_LINES_MAX if is_test(path) else FILE_LINES_MAX):
             long[shown(path)] = count
@@ -190,7 +200,7 @@ def test_files_are_short() -> None:
 
 def test_functions_are_short() -> None:
     long = {}
-    for function in FUNCTIONS:
+    for function in all_functions():
         count = (function.node.end_lineno or 0) - function.node.lineno + 1
         if count > FUNCTION_LINES_MAX:
             long[function.where] = count
@@ -199,10 +209,10 @@ def test_functions_are_short() -> None:
 
 
 def test_lines_are_short() -> None:
-    dockerfiles = [path for path in FILES if path.name.startswith("Dockerfile.")]
+    dockerfiles = [path for path in tracked() if path.name.startswith("Dockerfile.")]
     long = [
         f"{shown(path)}:{number}"
-        for path in (*SOURCES, *dockerfiles)
+        for path in (*sources(), *dockerfiles)
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
         if len(line) > COLUMNS_MAX
     ]
@@ -212,7 +222,7 @@ def test_lines_are_short() -> None:
 
 def test_functions_take_few_positional_parameters() -> None:
     crowded = []
-    for function in FUNCTIONS:
+    for function in all_functions():
         given = function.node.args
         named = [each.arg for each in (*given.posonlyargs, *given.args)]
         # pytest gives parameters of tests and fixtures by name.
@@ -229,7 +239,7 @@ def test_functions_take_few_positional_parameters() -> None:
 def test_modules_say_why_they_exist() -> None:
     silent = [
         shown(path)
-        for path, tree in TREES.items()
+        for path, tree in trees().items()
         if len(ast.get_docstring(tree) or "") < len("A sentence.")
     ]
 
@@ -239,7 +249,7 @@ def test_modules_say_why_they_exist() -> None:
 def test_public_functions_of_the_packages_say_what_they_do() -> None:
     silent = [
         function.where
-        for function in FUNCTIONS
+        for function in all_functions()
         if is_packaged(function.path)
         and function.is_public
         and not ast.get_docstring(function.node)
@@ -253,7 +263,7 @@ def test_public_functions_of_the_packages_say_what_they_do() -> None:
 def test_modules_are_named_after_what_they_hold() -> None:
     vague = [
         shown(path)
-        for path in SOURCES
+        for path in sources()
         if BANNED_MODULES & {path.stem, *path.relative_to(TOP).parts[:-1]}
     ]
 
@@ -277,7 +287,7 @@ def test_engine_and_render_call_nothing_that_acts() -> None:
     acting = re.compile(r"^(open|input|print|exec|eval|__import__|\w*date\w*\.(now|today|utcnow))$")
     wrong = [
         f"{shown(path)}:{node.lineno} calls {ast.unparse(node.func)}"
-        for path, tree in TREES.items()
+        for path, tree in trees().items()
         if is_packaged(path) and {"engine", "render"} & set(path.parts)
         for node in ast.walk(tree)
         if isinstance(node, ast.Call) and acting.match(ast.unparse(node.func))
@@ -310,7 +320,7 @@ def test_the_definitions_are_fresh() -> None:
 def test_every_word_of_the_status_is_used() -> None:
     texts = [
         path.read_text(encoding="utf-8")
-        for path in SOURCES
+        for path in sources()
         if is_packaged(path) and path.name != "conditions.py"
     ]
     used = {match for text in texts for match in re.findall(r"\b[A-Z]\w+\.[A-Z_]+\b", text)}
@@ -373,7 +383,7 @@ def test_nothing_names_a_registry_a_machine_or_a_workplace() -> None:
     own = [re.escape(f"{place}/") for place in (TOP, Path.home()) if len(place.parts) > 2]
     forbidden = re.compile("|".join((*FORBIDDEN_WORDS, *own)))
     found = []
-    for path in FILES:
+    for path in tracked():
         if any(fnmatch.fnmatch(shown(path), each) for each in EXEMPT_FROM_WORDS):
             continue
         for number, line in enumerate(path.read_bytes().splitlines(), 1):

@@ -61,12 +61,13 @@ class Clumping:
     11
     """
 
-    __slots__ = ("_cells", "_expected", "_now", "_phi", "_seen", "_start")
+    __slots__ = ("_cautious", "_cells", "_expected", "_now", "_phi", "_seen", "_start")
 
     def __init__(self, start: float | None = None) -> None:
         """Start from the value of an earlier rollout, or from PHI_DEFAULT."""
         self._start = min(max(PHI_DEFAULT if start is None else start, 1.0), PHI_START_MAX)
         self._phi: float | None = None  # until it is asked for
+        self._cautious: float | None = None  # likewise
         self._seen = [0.0] * len(SCALES_S)
         self._expected = [0.0] * len(SCALES_S)
         self._cells = [[0, 0, 0, 0] for _ in SCALES_S]
@@ -84,15 +85,15 @@ class Clumping:
             if second // scale == self._now // scale:
                 break
             cell = self._cells[index]
+            n, x, m, y = cell
             if index + 1 < len(SCALES_S):
                 _put(self._cells[index + 1], cell)
-            n, x, m, y = cell
             self._cells[index] = [0, 0, 0, 0]
             bad, size = x + y, n + m
             if bad and n and m and bad < size and not _is_loud(cell):
                 self._seen[index] += (x - n * bad / size) ** 2
                 self._expected[index] += n * m * bad * (size - bad) / (size * size * (size - 1))
-                self._phi = None
+                self._phi = self._cautious = None
         self._now = second
 
     @property
@@ -105,7 +106,9 @@ class Clumping:
     @property
     def caution(self) -> float:
         """The estimate, drawn towards PHI_CAUTIOUS if it started lower."""
-        return self.phi if self._start >= PHI_CAUTIOUS else self._drawn_to(PHI_CAUTIOUS)
+        if self._cautious is None:
+            self._cautious = self._drawn_to(max(self._start, PHI_CAUTIOUS))
+        return self._cautious
 
     def _drawn_to(self, start: float) -> float:
         prior, phi = PRIOR_WEIGHT * start, 1.0
@@ -129,7 +132,7 @@ class Clumping:
             raise ValueError("clumping of another shape")
         self._start = state[0]
         self._seen, self._expected = list(state[1 : 1 + size]), list(state[1 + size :])
-        self._phi = None
+        self._phi = self._cautious = None
 
 
 def _is_loud(cell: Sequence[int]) -> bool:

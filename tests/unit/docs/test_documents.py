@@ -86,6 +86,7 @@ def yaml_blocks(text: str) -> list[Mapping[str, Any]]:
     return [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", text, re.S)]
 
 
+@functools.cache
 def schema_of(plural: str) -> Mapping[str, Any]:
     kind = next(kind for kind in crd.KINDS if kind.plural == plural)
     version: Mapping[str, Any] = crd.definition(kind)["spec"]["versions"][0]

@@ -1,6 +1,7 @@
 """The page of faults: every command in its table runs at least one test that exists."""
 
 import ast
+import functools
 import re
 import shlex
 from pathlib import Path
@@ -9,6 +10,7 @@ TOP = Path(__file__).resolve().parents[3]
 PAGE = TOP / "docs" / "faults.md"
 
 
+@functools.cache
 def known_faults() -> set[str]:
     """Name the tests of the tier, file and function, as `-k` sees them."""
     return {
