@@ -1,5 +1,9 @@
-"""Asking a model server which bytes it loaded. Knows one header, nothing of revisions."""
+"""Asking a model server which bytes it loaded, and whether it is there at all.
 
+Knows one port and one header, nothing of revisions.
+"""
+
+import asyncio
 import re
 from typing import Final
 from urllib.parse import quote
@@ -9,6 +13,8 @@ import aiohttp
 from slipway_api import names
 
 TIMEOUT_S: Final = 2.0
+REACH_S: Final = 0.7  # a lost first packet is sent again after 0.2 s to 1 s (RFC 6298); two tries
+REACH_TRIES: Final = 2
 DIGEST_FORM: Final = re.compile(r"sha256:[0-9a-f]{64}")
 
 
@@ -32,6 +38,27 @@ class ModelProbe:
         except (aiohttp.ClientError, TimeoutError):
             return ""
         return told if DIGEST_FORM.fullmatch(told) else ""
+
+    async def is_reached(self, address: str) -> bool:
+        """Tell whether anybody at a pod's address takes a connection, or refuses it: both answer.
+
+        Takes 1.4 s to say no.
+        """
+        for _ in range(REACH_TRIES):
+            if await self._is_answered(address):
+                return True
+        return False
+
+    async def _is_answered(self, address: str) -> bool:
+        try:
+            async with asyncio.timeout(REACH_S):
+                _, writer = await asyncio.open_connection(address, self._port)
+        except ConnectionRefusedError:
+            return True
+        except (TimeoutError, OSError):  # also what routers on the way say: no route, unreachable
+            return False
+        writer.close()
+        return True
 
     async def close(self) -> None:
         """Close the session; nothing is kept open anyway."""

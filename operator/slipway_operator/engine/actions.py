@@ -88,7 +88,10 @@ Action = (
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """Let the guard judge this rollout; None in a decision ends the judging."""
+    """Let the guard judge this rollout; None in a decision ends the judging.
+
+    `is_anew`: it forgets what it has measured so far.
+    """
 
     rollout: str
     candidate: str
@@ -101,6 +104,7 @@ class Watch:
     step_started_at: datetime | None = None
     weighted_at: datetime | None = None
     queries: tuple[QueryState, ...] = ()
+    is_anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)

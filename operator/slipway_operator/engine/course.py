@@ -18,6 +18,7 @@ from slipway_api.status import (
     RolloutState,
 )
 from slipway_operator.engine.actions import Note
+from slipway_operator.engine.podevents import PodFinding
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +33,8 @@ class Stall:
 class Course:
     """Where a deployment stands and where it goes.
 
-    `asked` and `verified` are the candidate's weight in percent. `stall` and `waiting` are found
-    anew at each look.
+    `asked` and `verified` are the candidate's weight in percent. `stall`, `waiting` and
+    `is_acquitted` (what was measured counts for nothing) are found anew at each look.
     """
 
     stable: str | None
@@ -50,6 +51,7 @@ class Course:
     waiting: status.Waiting | None = None
     stall: Stall | None = None
     notes: tuple[Note, ...] = ()
+    is_acquitted: bool = False
 
     @property
     def is_aborting(self) -> bool:
@@ -121,6 +123,19 @@ def forgive(course: Course, revision: str) -> Course:
     """Let a revision that was taken back be tried again."""
     others = tuple(entry for entry in course.rejected if entry.revision != revision)
     return replace(course, rejected=others)
+
+
+def acquit(course: Course, cause: PodFinding | None) -> Course:
+    """Take the candidate's traffic and forget what speaks for and against it: a network failed.
+
+    The step begins anew as soon as its pods carry it.
+    """
+    forgotten = with_rollout(course, evidence="", step_started_at=None, unready_since=None)
+    told = forgotten
+    if cause is not None:
+        message = f"failures of {course.candidate} are not held against it: {cause.message}"
+        told = tell(forgotten, cause.reason, message, key=cause.pod, type_="Warning")
+    return replace(told, asked=0, is_acquitted=True)
 
 
 def abort(course: Course, reason: Reason, message: str, *, now: datetime) -> Course:

@@ -221,6 +221,7 @@ def _watch(now_course: Course, seen: Observation) -> actions.Watch | None:
         step_started_at=memory.step_started_at,
         weighted_at=memory.weighted_at,
         queries=memory.queries,
+        is_anew=now_course.is_acquitted,
     )
 
 
@@ -231,7 +232,8 @@ def _status(
     guard = seen.guard
     memory = now_course.rollout
     if guard is not None and memory is not None and guard.rollout == memory.id:
-        known = {"evidence": guard.evidence, "phi": guard.phi, "queries": guard.queries}
+        evidence = "" if now_course.is_acquitted else guard.evidence
+        known = {"evidence": evidence, "phi": guard.phi, "queries": guard.queries}
         memory = memory.model_copy(update=known)
     return status.ModelDeploymentStatus(
         observed_generation=metadata.generation,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from slipway_api.conditions import Reason
-from slipway_operator.engine import plan, podevents, sources
+from slipway_operator.engine import plan, podevents, severance, sources
 from slipway_operator.engine.course import Course
 from slipway_operator.engine.facts import Observation
 from slipway_operator.engine.plan import Plan
@@ -27,6 +27,7 @@ class Look:
     finding: PodFinding | None
     guard: GuardView | None
     hindrance: tuple[Reason, str] | None  # why no weight may rise: a source is away
+    is_excused: bool  # what convicts may be a network's failure
 
     def is_shown(self, candidate: str, weight_percent: int) -> bool:
         """Tell whether every router was seen to give the candidate this weight."""
@@ -73,4 +74,5 @@ def take(now_course: Course, seen: Observation, now: datetime) -> Look:
         finding=podevents.worst(found),
         guard=guard,
         hindrance=sources.hindrance(guard, seen.deployment.spec.analysis),
+        is_excused=severance.is_excused(guard, workload),
     )

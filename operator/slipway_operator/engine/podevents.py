@@ -71,6 +71,7 @@ class PodSeen:
     `terminated` is the model container's current state, `last_terminated` the one before it.
     `pod_reason` and `pod_message` are the pod's own (Evicted, …); `is_disrupted`: the condition
     DisruptionTarget is true. `is_scheduled` False: no node yet, `pod_message` says why.
+    `is_reachable` False: it counts as ready, and takes no connection.
     """
 
     name: str
@@ -93,6 +94,7 @@ class PodSeen:
     pod_reason: str = ""
     pod_message: str = ""
     container: str = "model"
+    is_reachable: bool = True
 
 
 class FindingKind(StrEnum):
@@ -172,6 +174,8 @@ def _disturbance(pod: PodSeen) -> str | None:
         return f"was taken away: {_quoted(pod.pod_reason or 'disrupted', pod.pod_message)}"
     if pod.is_scheduled and not pod.is_node_ready:
         return "its node is not ready or gone"
+    if not pod.is_reachable:
+        return "takes no connection although it counts as ready: its node may be cut off"
     end = pod.terminated or pod.last_terminated
     if end is not None and end.reason in UNSEEN_ENDS and not pod.is_ready:
         return "its node lost the container (restart of the node or of its container runtime)"

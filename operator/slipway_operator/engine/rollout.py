@@ -34,6 +34,8 @@ def advance(now_course: Course, seen: Observation, now: datetime) -> Course:
     judged = _judge(_spare_stable(_follow_plan(now_course, look), look), look)
     if judged.is_aborting:
         return _take_back(judged, look)
+    if judged.is_acquitted:
+        return _wait_for_pods(judged, look, _target(judged, look))
     assert judged.rollout is not None
     stepped = _step(_grow(judged, look), look)
     if stepped.rollout is None or stepped.rollout.step_index == judged.rollout.step_index:
@@ -55,10 +57,12 @@ def _judge(now_course: Course, look: Look) -> Course:
     if now_course.is_aborting:
         return now_course
     failed = look.guard.failed if look.guard else None
-    if failed is not None:
+    if failed is not None and not look.is_excused:
         return course.abort(now_course, failed.reason, failed.message, now=look.now)
     if look.finding is not None and look.finding.kind is FindingKind.EVIDENCE:
         return course.abort(now_course, look.finding.reason, look.finding.message, now=look.now)
+    if look.is_excused:
+        return course.acquit(now_course, look.finding)
     return _judge_readiness(now_course, look)
 
 

@@ -57,7 +57,7 @@ class Guards:
         if watch is None:
             self._posts.pop(owner, None)
             return
-        if post is None or post.watch.rollout != watch.rollout:
+        if post is None or post.watch.rollout != watch.rollout or watch.is_anew:
             self._posts[owner] = _Post(watch, _guard(watch, watch.evidence))
             return
         if (watch.per_try_timeout_s, watch.analysis) != (

@@ -19,7 +19,7 @@ from slipway_operator.adapters import kube_resources as kinds
 from slipway_operator.adapters.kube import KubeClient
 from slipway_operator.adapters.kube_resources import Resource
 from slipway_operator.adapters.model_probe import ModelProbe
-from slipway_operator.engine import orders
+from slipway_operator.engine import orders, severance
 from slipway_operator.engine.facts import Observation, Routing, Workload
 from slipway_operator.engine.room import Node
 from slipway_operator.engine.verdicts import GuardView
@@ -79,6 +79,7 @@ class Observer:
         self._is_detaching = is_detaching
         self._table, self._guards, self._ports = table, guards, ports
         self._nodes: tuple[float, tuple[Object, ...]] = (float("-inf"), ())
+        self._silent: dict[Owner, frozenset[str]] = {}  # hosts that took no connection
 
     async def look(self, owner: Owner) -> Snapshot | Unreadable | None:
         """Look now; None if there is no such ModelDeployment, or it is being deleted."""
@@ -108,6 +109,8 @@ class Observer:
         )
         for workload in workloads:
             self._guards.tell_pods(owner, workload.pods)
+        guard = self._guards.view(owner)
+        reached = await self._with_reach(md, workloads, guard)
         records = readings.records(revisions)
         templates = {readings.revision_of(item): item["data"]["template"] for item in revisions}
         open_ = {record.revision for record in records if record.digest is None}
@@ -115,10 +118,10 @@ class Observer:
             deployment=md,
             pool=pool,
             records=records,
-            workloads=await self._with_digests(workloads, open_, templates),
+            workloads=await self._with_digests(reached, open_, templates),
             conflicts=conflicts,
             routing=self._table.view(owner, port=port, published=published),
-            guard=self._guards.view(owner),
+            guard=guard,
             front=readings.front(name, children[kinds.SERVICES], listed[kinds.ENDPOINT_SLICES]),
             is_detaching=self._is_detaching(),
             nodes=nodes,
@@ -179,6 +182,20 @@ class Observer:
                 raise LeftoverError(f"{kind.kind} {where} of an earlier {name} is not gone yet")
             strangers.append(f"{kind.kind} {md.metadata.namespace}/{wish}")
         return tuple(strangers)
+
+    async def _with_reach(
+        self, md: ModelDeployment, workloads: tuple[Workload, ...], guard: GuardView | None
+    ) -> tuple[Workload, ...]:
+        """Try who takes connections, but only if a candidate's failures may be its network's."""
+        owner = (md.metadata.namespace, md.metadata.name)
+        pair = (md.status.candidate, md.status.stable)
+        before = self._silent.pop(owner, frozenset())
+        hosts = sorted(severance.suspects(workloads, guard, pair=pair, before=before))
+        reached = await asyncio.gather(*map(self._models.is_reached, hosts))
+        silent = frozenset(host for host, is_it in zip(hosts, reached, strict=True) if not is_it)
+        if silent:
+            self._silent[owner] = silent
+        return severance.sever(workloads, silent, pair=pair)
 
     async def _with_digests(
         self, workloads: tuple[Workload, ...], open_: set[str], templates: dict[str, Object]

@@ -104,6 +104,14 @@ class RolloutMachine(RuleBasedStateMachine):
             world.status_text = before
         world.restart_operator()
 
+    # The network.
+
+    @rule(data=st.data())
+    def cut_pods_off(self, data: st.DataObject) -> None:
+        hosts = [pod.host for one in self.world.revisions.values() for pod in one.pods.values()]
+        if hosts:
+            self.world.silent = data.draw(st.frozensets(st.sampled_from(hosts)))
+
     # The user.
 
     @rule(version=st.sampled_from(VERSIONS))
@@ -173,7 +181,8 @@ class RolloutMachine(RuleBasedStateMachine):
     @rule(states=st.sampled_from(VERDICTS), is_shedding=st.sampled_from([False, False, True]))
     def judge(self, states: tuple[VerdictState, ...], is_shedding: bool) -> None:
         self.world.verdicts = tuple(
-            builders.verdict(f"gate-{index}", state) for index, state in enumerate(states)
+            builders.verdict(f"gate-{index}" if index else "errors", state)
+            for index, state in enumerate(states)
         )
         self.world.is_shedding = is_shedding
 
@@ -234,7 +243,7 @@ class RolloutMachine(RuleBasedStateMachine):
         world = self.world
         world.verdicts, world.is_shedding = (builders.verdict("gate", VerdictState.PASS),), False
         world.pool, world.nodes, world.conflicts = ComputePool(), None, ()
-        world.is_detaching = False
+        world.is_detaching, world.silent = False, frozenset()
         for router in world.routers.values():
             router.is_ready, router.is_stuck, router.is_lost = True, False, False
         if world.status.stable is not None and world.status.stable not in world.records:

@@ -14,7 +14,7 @@ from slipway_api.compute_pool import ComputePool
 from slipway_api.conditions import VerdictState
 from slipway_api.model_deployment import ModelDeploymentSpec
 from slipway_api.status import ModelDeploymentStatus
-from slipway_operator.engine import actions, plan, sources
+from slipway_operator.engine import actions, plan, severance, sources
 from slipway_operator.engine.actions import Decision, Watch
 from slipway_operator.engine.decide import decide, told
 from slipway_operator.engine.facts import Front, Observation, Routing, Workload
@@ -80,6 +80,8 @@ class World:
         self.source: Sources | None = None  # what Prometheus says, if it is asked
         self.is_shedding = False
         self.latency_s: float | None = None
+        self.silent: frozenset[str] = frozenset()  # hosts that take no connection
+        self.known_silent: frozenset[str] = frozenset()  # as far as the operator found out
         self.last: Decision | None = None
 
     @classmethod
@@ -121,6 +123,7 @@ class World:
 
     def observation(self) -> Observation:
         """Look at everything."""
+        guard = self.guard()
         seen = Observation(
             deployment=builders.deployment(
                 self.spec, status=self.status, generation=self.generation, command=self.command
@@ -135,10 +138,10 @@ class World:
                 )
                 for name, number in sorted(self.records.items(), key=lambda item: item[1])
             ),
-            workloads=tuple(self.workload(name) for name in sorted(self.revisions)),
+            workloads=self._reached(guard),
             conflicts=self.conflicts,
             routing=self.routing(),
-            guard=self.guard(),
+            guard=guard,
             front=self._front(),
             is_detaching=self.is_detaching,
             nodes=self.nodes,
@@ -146,6 +149,15 @@ class World:
         if self.applied is not None:
             return seen
         return replace(seen, routing=replace(seen.routing, found_percent=self._found(seen)))
+
+    def _reached(self, guard: GuardView | None) -> tuple[Workload, ...]:
+        """Look at the pods, and try who takes connections where that matters."""
+        workloads = tuple(self.workload(name) for name in sorted(self.revisions))
+        pair = (self.status.candidate, self.status.stable)
+        before = self.known_silent
+        tried = severance.suspects(workloads, guard, pair=pair, before=before)
+        self.known_silent = tried & self.silent
+        return severance.sever(workloads, self.known_silent, pair=pair)
 
     def _found(self, seen: Observation) -> int | None:
         """Tell what another process left at the routers, if it is less than status asks for."""
@@ -253,6 +265,7 @@ class World:
         self.applied = None
         self.watch = None
         self.source = None
+        self.known_silent = frozenset()
 
     def start_pods(self, revision: str | None = None) -> None:
         """Let pods become ready, of one revision or of all."""
@@ -290,6 +303,11 @@ class World:
                 restarts=pod.restarts + 1,
             )  # fmt: skip
 
+    def cut_off(self, revision: str, *, count: int = 1) -> None:
+        """Let pods of a revision take no connection any more."""
+        hosts = sorted(pod.host for pod in self.revisions[revision].pods.values())
+        self.silent |= frozenset(hosts[:count])
+
     def confirm(self) -> None:
         """Let every router that is not stuck do what it was asked for."""
         if self.applied is None:
@@ -313,6 +331,8 @@ class World:
         if decision.traffic is not None:
             self.applied = decision.traffic
         self.watch = decision.watch
+        if self.watch is not None and self.watch.is_anew:
+            self.verdicts = ()
         self._follow_sources()
         for action in decision.actions[:action_count]:
             self._act(action)
