@@ -119,6 +119,7 @@ class ControlPlane:
             "--allocate-node-cidrs=false",
             f"--node-monitor-grace-period={node_grace_s}s",
             "--node-monitor-period=2s",
+            "--horizontal-pod-autoscaler-sync-period=5s",
             # The defaults (20 and 30) make hundreds of objects wait for each other.
             "--kube-api-qps=200",
             "--kube-api-burst=400",

@@ -115,6 +115,25 @@ def test_kubectl_scale_changes_pods_and_no_revision(scene: Scene) -> None:
     assert scale["status"] == {"replicas": 1, "selector": f"slipway.dev/deployment={ROLLED.name}"}
 
 
+def test_an_autoscaler_sets_the_number_of_pods(scene: Scene) -> None:
+    """By its bounds, which need no metrics: one pod is less than it may be."""
+    before = scene.serves(ROLLED)
+    space = f"--namespace={ROLLED.namespace}"
+
+    scene.kubectl("autoscale", "md", ROLLED.name, space, "--min=2", "--max=3", "--cpu-percent=50")
+    try:
+        after = scene.until(
+            ROLLED, lambda s: s.replicas.stable == s.replicas.stable_ready == 2, what="2 pods"
+        )
+        autoscaler = scene.read("hpa", ROLLED.name, space)
+    finally:
+        scene.kubectl("delete", "hpa", ROLLED.name, space)
+
+    assert after.stable == before.stable
+    able = next(c for c in autoscaler["status"]["conditions"] if c["type"] == "AbleToScale")
+    assert able["status"] == "True", able
+
+
 def test_what_no_node_could_take_is_said_before_anything_is_made(scene: Scene) -> None:
     before = scene.serves(ROLLED)
     greedy = {"compute": {"replicas": 1, "resources": {"requests": {"cpu": "900"}}}}
