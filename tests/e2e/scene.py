@@ -13,7 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from kubernetes import client
+
 from bench.ground import Ground
+from bench.stage import api_client
 from slipway_api import names
 from slipway_api.conditions import ConditionType
 from slipway_api.status import Condition, ModelDeploymentStatus
@@ -95,6 +98,10 @@ class Scene:
 
     def __init__(self, ground: Ground) -> None:
         self.ground = ground
+        # What is looked at again and again is read here: a kubectl each time costs a processor.
+        connection = api_client(ground.kubeconfig)
+        self._objects: Any = client.CustomObjectsApi(connection)
+        self._core: Any = client.CoreV1Api(connection)
 
     def run(self, *command: str, text: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run a program of the cluster's environment to its end, whatever that is."""
@@ -150,15 +157,29 @@ class Scene:
 
     def pods(self, target: Target) -> list[Object]:
         """List the pods of a ModelDeployment."""
-        selector = f"{names.LABEL_DEPLOYMENT}={target.name}"
-        found = self.read("pods", f"--namespace={target.namespace}", f"--selector={selector}")
-        items: list[Object] = found["items"]
+        answer = self._core.list_namespaced_pod(
+            target.namespace,
+            label_selector=f"{names.LABEL_DEPLOYMENT}={target.name}",
+            _preload_content=False,
+            _request_timeout=COMMAND_S,
+        )
+        items: list[Object] = json.loads(answer.data)["items"]
         return items
 
     def status(self, target: Target) -> ModelDeploymentStatus:
         """Read the status."""
-        found = self.read("md", target.name, f"--namespace={target.namespace}")
-        return ModelDeploymentStatus.model_validate(found.get("status") or {})
+        return self._look(target)[1]
+
+    def _look(self, target: Target) -> tuple[Object, ModelDeploymentStatus]:
+        found: Object = self._objects.get_namespaced_custom_object(
+            names.GROUP,
+            names.VERSION,
+            target.namespace,
+            names.MODEL_DEPLOYMENT_PLURAL,
+            target.name,
+            _request_timeout=COMMAND_S,
+        )
+        return found, ModelDeploymentStatus.model_validate(found.get("status") or {})
 
     def command(self, target: Target, verb: str, *, revision: str | None = None) -> None:
         """Give a command by the annotation; to the candidate if no revision is named."""
@@ -189,8 +210,7 @@ class Scene:
         """Wait for a status that is about the current specification."""
         deadline_s = time.monotonic() + timeout_s
         while True:
-            found = self.read("md", target.name, f"--namespace={target.namespace}")
-            status = ModelDeploymentStatus.model_validate(found.get("status") or {})
+            found, status = self._look(target)
             is_current = status.observed_generation == found["metadata"]["generation"]
             if is_current and is_reached(status):
                 return status
