@@ -51,11 +51,24 @@ def promoted(trial: Trial, killed_at: float, candidate: str | None) -> None:
         what="only the new revision has pods",
         timeout_s=END_S,
     )
-    trial.note(outcome=rollout.outcome, end_s=time.time() - killed_at)
+    taken_s = (rollout.ended_at - rollout.started_at).total_seconds()
+    trial.note(outcome=rollout.outcome, end_s=time.time() - killed_at, rollout_s=taken_s)
     assert (rollout.outcome, status.weight.asked, status.weight.verified) == ("Promoted", 0, 0)
     assert status.stable == candidate
     assert status.rejected == ()
     assert {pod["metadata"]["labels"]["slipway.dev/revision"] for pod in pods} == {candidate}
+
+
+def test_undisturbed(trial: Trial) -> None:
+    """What the others are held against."""
+    trial.serve()
+    with trial.load(rate=RATE):
+        asked_at = time.time()
+        begin(trial, HEALTHY)
+        promoted(trial, asked_at, trial.status().candidate)
+
+    found = trial.toll()
+    assert found.is_nothing, found
 
 
 def test_killed_before_the_first_weight(trial: Trial) -> None:
