@@ -17,6 +17,7 @@ STEPS: Final = ({"weight": 40, "hold": "8s"},)
 RATE: Final = 12.0  # what is looked at is the operator
 UNTOLD: Final = {"insufficient": {"after": "0s", "then": "promote"}}
 END_S: Final = 240.0
+SUCCESSOR_S: Final = 22.0  # another leads after 20 s at the latest, and convicts
 
 
 def begin(trial: Trial, version: str) -> tuple[operators.RouterView, str]:
@@ -65,7 +66,8 @@ def test_undisturbed(trial: Trial) -> None:
     with trial.load(rate=RATE):
         asked_at = time.time()
         begin(trial, HEALTHY)
-        promoted(trial, asked_at, trial.status().candidate)
+        begun = trial.scene.until(trial.target, lambda s: s.candidate, what="begun")
+        promoted(trial, asked_at, begun.candidate)
 
     found = trial.toll()
     assert found.is_nothing, found
@@ -136,6 +138,25 @@ def test_killed_after_routers_took_weight_0_and_before_the_status_says_so(trial:
     assert [each.revision for each in status.rejected] == [rollout.revision]
     assert status.stable == rollout.previous
     assert status.weight.asked == 0
+
+
+def test_killed_as_the_candidate_begins_to_fail(trial: Trial) -> None:
+    """Nobody judges until the next one leads; stable answers what the candidate fails."""
+    trial.serve()
+    with trial.load(rate=RATE):
+        holder = operators.holder(trial.scene)
+        number = operators.pid(holder)
+        view, at_nothing = begin(trial, ERRORS)
+        view.await_news(at_nothing, timeout_s=END_S)
+        killed_at = operators.end(number)
+        status, rollout = ended(trial)
+
+    found = trial.toll(fault_at=killed_at, candidate=rollout.revision)
+    assert found.is_nothing, found
+    assert (rollout.outcome, rollout.reason) == (Outcome.ABORTED, Reason.ERRORS)
+    assert (status.stable, status.weight.asked) == (rollout.previous, 0)
+    assert found.seconds_first_bad_to_zero is not None
+    assert found.seconds_first_bad_to_zero <= SUCCESSOR_S
 
 
 def test_killed_before_the_old_revision_is_scaled_down(trial: Trial) -> None:
