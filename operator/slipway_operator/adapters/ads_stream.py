@@ -8,6 +8,7 @@ Rules (xDS protocol specification, "Incremental xDS", and what Envoy 1.40 was se
 - Make before break: routes wait until the clusters they need are acknowledged, clusters leave after
   the routes that used them. Every wait has a deadline: Envoy withholds acknowledgements while
   any cluster warms.
+- A listener that is refused because another has its address goes again when one has left.
 - Routes go alone: one that is refused would take the others of its message with it.
 """
 
@@ -185,8 +186,7 @@ class DeltaStream:
         subscription = self._subscriptions[pending.type_url]
         owners = {owner_of(name) for name in (*pending.versions, *pending.removed)}
         if not request.HasField("error_detail"):
-            self._accepted(subscription, pending)
-            return owners, None
+            return owners | self._accepted(subscription, pending), None
         for name, version in pending.versions.items():
             if subscription.sent.get(name) != version:
                 continue  # a newer one is on its way
@@ -198,7 +198,8 @@ class DeltaStream:
         message = request.error_detail.message
         return owners, Nack(self.node_id, pending.type_url, tuple(pending.versions), message)
 
-    def _accepted(self, subscription: _Subscription, pending: _Pending) -> None:
+    def _accepted(self, subscription: _Subscription, pending: _Pending) -> set[str]:
+        """Note what the router has now; returns whose refused resources may be tried again."""
         for name, version in pending.versions.items():
             if name in subscription.sent:
                 subscription.acked[name] = version
@@ -210,6 +211,11 @@ class DeltaStream:
         if pending.type_url == CLUSTER and routes is not None:
             for name in pending.versions:  # routes may have been refused for the want of them
                 routes.refused.pop(owner_of(name), None)
+        if pending.type_url != LISTENER or not pending.removed:
+            return set()
+        again = {owner_of(name) for name in subscription.refused}  # for an address, most likely
+        subscription.refused.clear()
+        return again
 
     def _restore(self, subscription: _Subscription, type_url: str, name: str) -> None:
         """Go back to what the router kept when it refused something newer."""

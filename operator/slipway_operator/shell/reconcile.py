@@ -177,7 +177,7 @@ class Reconciler:
         self._rooms.writer.forget(owner)
         self._rooms.insight.forget(owner)
         gone_s = self._gone_s.setdefault(owner, now_s)
-        if self._rooms.table.applied(owner) is None:
+        if not self._rooms.table.is_held(owner):
             self._rooms.ports.free(owner)
             del self._gone_s[owner]
         elif now_s - gone_s >= LISTENER_LIFE_S:

@@ -81,6 +81,10 @@ class RoutingTable:
         entry = self._entries.get(owner)
         return entry.traffic if entry else None
 
+    def is_held(self, owner: Owner) -> bool:
+        """Tell whether routers have something of an owner, be it from another process."""
+        return owner in self._entries or envoy_names.owner(*owner) in self._ads.unknown_owners()
+
     def apply(self, traffic: Traffic) -> None:
         """Push traffic; what is not new is not sent."""
         owner = (traffic.namespace, traffic.name)

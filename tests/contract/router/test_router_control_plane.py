@@ -109,6 +109,25 @@ async def test_a_refused_listener_is_reported_and_the_rest_goes_on(stage: Stage)
     assert (await stage.rest(5)).error_count == 0
 
 
+async def test_a_listener_gets_the_address_of_one_that_is_confirmed_to_be_gone(
+    stage: Stage,
+) -> None:
+    """As after a restart of the operator: the deployment ended meanwhile, its port looks free."""
+    stable, _ = await stage.canary(0)
+    await stage.xds.stop(0)
+    await stage.open()
+    await _reconnected(stage)
+    await until(lambda: OWNER in stage.ads.unknown_owners())
+    heir = replace(stage.new_traffic(stable), name="heir")
+    stage.ads.put("ml/heir", envoy.resources(heir, settings=SETTINGS))
+    await until(lambda: stage.ads.nacks())
+
+    stage.ads.confirm_removed(OWNER)
+
+    assert await stage.ads.settled("ml/heir")
+    assert (await stage.rest(3)).error_count == 0
+
+
 async def test_two_routers_are_both_served_and_told_apart(stage: Stage) -> None:
     stable, candidate = await stage.canary(0)
     second = await stage.router("router-1")

@@ -230,6 +230,19 @@ def test_routes_refused_for_want_of_a_cluster_go_again_when_it_is_there(
     assert router.answer(CLUSTER) == [(ROUTES, [OWNER], [])]
 
 
+def test_a_listener_refused_for_its_address_goes_again_when_another_has_left(
+    router: Router, catalogue: Catalogue
+) -> None:
+    catalogue.put("ml/other", [_resource(LISTENER, "ml/other", "1")])
+    router.advance("ml/other")
+    router.answer(LISTENER, error="duplicate address")
+    catalogue.put(OWNER, ())
+    router.advance()
+
+    assert router.advance("ml/other") == []
+    assert router.answer(LISTENER) == [(LISTENER, ["ml/other"], [])]
+
+
 def test_resources_refused_in_company_are_tried_alone(router: Router, catalogue: Catalogue) -> None:
     catalogue.put(OWNER, _deployment(STABLE, CANDIDATE, "ml~churn~r3~http", version="2"))
     router.advance()
