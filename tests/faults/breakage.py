@@ -22,10 +22,9 @@ _COMMAND_S: Final = 20.0
 
 @contextmanager
 def refusing(scene: Scene, pod: Object) -> Iterator[None]:
-    """Let a model pod refuse every new connection, its probes' too."""
+    """Let a model pod break every connection and refuse new ones, its probes' too."""
     ports = f"{{ {names.PORT_HTTP}, {names.PORT_GRPC} }}"
-    is_new = "tcp flags & (syn | ack) == syn"
-    rule = f"ip daddr {_address(pod)} tcp dport {ports} {is_new} reject with tcp reset"
+    rule = f"ip daddr {_address(pod)} tcp dport {ports} reject with tcp reset"
     with _rules(scene, pod["spec"]["nodeName"], rule):
         yield
 
