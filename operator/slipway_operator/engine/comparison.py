@@ -19,6 +19,7 @@ from slipway_operator.engine.judgement import (
     BETTER,
     LATE_EVERY_S,
     LATE_MASS,
+    NOTHING,
     WORSE,
     Counts,
     Grid,
@@ -37,6 +38,7 @@ TEMPER_STEP: Final = 1.01  # a rise of phi below 1 % is not worth rewriting old 
 # What one bad attempt counts for at most. Eight in a row convict a candidate that never answered,
 # at whatever weight; without it, four did at a low weight, and clumps of four are common.
 NATS_MAX: Final = 1.0
+CALM: Final = Counts(1, 0, 1, 0)  # stands for rates before there are any
 SPEED_MIN: Final = 1e-12  # nats per request; slower hypotheses never get anywhere
 
 
@@ -164,9 +166,16 @@ class Comparison:
         """Forecast how many more candidate requests a verdict takes if rates stay as `seen`.
 
         Missing evidence over expected evidence per request, by the quickest hypothesis; an order of
-        magnitude, not a promise. None: not to be foreseen at these rates.
+        magnitude, not a promise. Before the candidate's first one, as if neither side failed. None:
+        not to be foreseen at these rates.
+
+        >>> gate = Comparison()
+        >>> gate.need(NOTHING, goal_fail=log(100), goal_pass=log(20))
+        1034
         """
-        if not seen.candidate or (self._floor is None and not seen.stable):
+        if not seen.candidate:
+            seen = CALM
+        if self._floor is None and not seen.stable:
             return None
         stable_share = seen.stable_bad / seen.stable if seen.stable else 0.0
         share = seen.candidate_bad / seen.candidate

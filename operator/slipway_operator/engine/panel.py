@@ -115,9 +115,10 @@ class Panel:
         step, asks_stable = gate.step, gate.question.ratio is not None
         noun = "answers" if gate.question.subject is Subject.LATENCY else "requests"
         if not step.candidate and not step.stable:
-            return f"no {noun} in this step yet"
+            return f"no {noun} in this step yet{wording.wanted(need)}"
         if not step.candidate:
-            return f"no candidate {noun} in this step yet, stable had {step.stable}"
+            said = f"no candidate {noun} in this step yet, stable had {step.stable}"
+            return f"{said}{wording.wanted(need)}"
         if asks_stable and not step.stable and need is None:
             return f"have {step.candidate} candidate {noun}, but stable has none to compare with"
         return wording.forecast(step.candidate, need, rate_hz=gate.rate_hz(now_s))

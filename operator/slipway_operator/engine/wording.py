@@ -74,6 +74,15 @@ def rates(question: Question, counts: Counts, *, tau_s: float | None) -> str:
     return said + other
 
 
+def wanted(need: int | None) -> str:
+    """Say how many requests a verdict takes, before the candidate has had one.
+
+    >>> wanted(1034), wanted(None)
+    (': need about 1000 of the candidate', '')
+    """
+    return "" if need is None else f": need about {rounded(need)} of the candidate"
+
+
 def forecast(have: int, need: int | None, *, rate_hz: float) -> str:
     """Say what is missing for a verdict.
 

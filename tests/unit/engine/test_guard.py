@@ -139,10 +139,12 @@ def test_no_traffic_is_told_apart_from_a_candidate_without_any() -> None:
     Stream(10, 0).run(lonely, 10)
 
     assert _verdict(silent).state is VerdictState.INSUFFICIENT
-    assert _verdict(silent).message == "no requests in this step yet"
-    assert _verdict(lonely).message.startswith(
-        "no candidate requests in this step yet, stable had "
-    )
+    needed = ": need about 1000 of the candidate"
+    assert _verdict(silent).message == f"no requests in this step yet{needed}"
+    assert (_verdict(silent).have, _verdict(silent).need) == (0, 1034)
+    alone = _verdict(lonely)
+    said = f"no candidate requests in this step yet, stable had {alone.stable_count}{needed}"
+    assert alone.message == said
 
 
 def test_a_silent_source_makes_measurement_unavailable_never_healthy() -> None:

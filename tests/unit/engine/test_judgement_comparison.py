@@ -146,11 +146,19 @@ def test_forecasts_are_near_the_truth(share: float) -> None:
     assert 0.5 <= need / (100 * (count - count // 4)) <= 2
 
 
-def test_no_forecast_without_requests_or_between_the_limits() -> None:
+def test_before_the_first_request_the_forecast_is_for_a_candidate_that_never_fails() -> None:
+    comparison = Comparison()
+
+    need = comparison.need(Counts(0, 0, 50, 0), goal_fail=FAIL, goal_pass=PASS)
+
+    calm = comparison.need(Counts(50, 0, 50, 0), goal_fail=FAIL, goal_pass=PASS)
+    assert need == calm is not None
+
+
+def test_no_forecast_without_stable_to_compare_with_or_between_the_limits() -> None:
     comparison = Comparison()
     between = Counts(10_000, 135, 10_000, 100)
 
-    assert comparison.need(Counts(0, 0, 50, 0), goal_fail=FAIL, goal_pass=PASS) is None
     bare = Comparison(ratio=1.0, floor=None, tolerate=1.0)
     assert bare.need(Counts(50, 0, 0, 0), goal_fail=FAIL, goal_pass=PASS) is None
     need = comparison.need(between, goal_fail=FAIL, goal_pass=PASS)
