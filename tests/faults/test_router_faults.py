@@ -4,11 +4,14 @@ A healthy candidate is on its way meanwhile; it is neither taken back nor promot
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
+from slipway_api import names
 from tests.e2e.scene import SYSTEM_NAMESPACE, Object, eventually
-from tests.faults import breakage, operators
+from tests.faults import breakage
 from tests.faults.trial import ROUTER, WATCHFUL, Trial, names_of
 
 pytestmark = pytest.mark.faults
@@ -101,43 +104,57 @@ def test_a_node_that_is_cut_off_costs_only_what_its_routers_had(trial: Trial) ->
 def test_a_node_that_is_cut_off_with_the_whole_candidate_on_it_is_not_its_fault(
     trial: Trial,
 ) -> None:
-    """A fifth of the load is one pod's; the operator that leads is to be on another node."""
-    trial.serve()
-    service = trial.scene.read("service", trial.target.name, f"-n={trial.target.namespace}")
+    """Stable is whole on the other node, where the operator leads: the candidate alone fails."""
+    near = node_of(trial.leader())
+    far = next(n.name for n in trial.scene.ground.cluster.nodes if n.name != near)
+    with pools(trial, near, far):
+        trial.serve(compute={"pool": near})
+        routers = [pod for pod in trial.system_pods(ROUTER) if node_of(pod) == far]
+        service = trial.scene.read("service", trial.target.name, f"-n={trial.target.namespace}")
 
-    with trial.load(host=service["spec"]["clusterIP"], more=WATCHFUL):
-        candidate = trial.held_at(20)
-        (alone,) = trial.pods(candidate)
-        node = node_of(alone)
-        if node == node_of(trial.leader()):
-            hand_over(trial)
-        routers = [pod for pod in trial.system_pods(ROUTER) if node_of(pod) == node]
-        cut_at = time.time()
-        with breakage.cut_off(trial.scene, node):
-            trial.pass_time(30.0)
-            held = trial.status()
-            trial.note(said=held.waiting.message if held.waiting else "")
-            assert trial.goes_on(candidate), held
-            assert 0 == held.weight.asked, held
-        trial.await_whole()
-        trial.at_weight(20)
-        trial.pass_time(3.0)
-        assert trial.goes_on(candidate), trial.status()
+        with trial.load(host=service["spec"]["clusterIP"], more=WATCHFUL):
+            candidate = trial.held_at(50, compute={"pool": far})
+            assert {node_of(pod) for pod in trial.pods(candidate)} == {far}
+            cut_at = time.time()
+            with breakage.cut_off(trial.scene, far):
+                held = trial.scene.until(
+                    trial.target, lambda s: s.weight.asked == 0, what="it gets nothing"
+                )
+                trial.note(seconds_to_zero=round(time.time() - cut_at, 1))
+                trial.note(said=held.waiting.message if held.waiting else "")
+                trial.pass_time(30.0)
+                assert trial.goes_on(candidate), trial.status()
+            trial.await_whole()
+            trial.at_weight(50)
+            trial.pass_time(3.0)
+            assert trial.goes_on(candidate), trial.status()
 
-    found = trial.toll(fault_at=cut_at, dead=names_of(routers))
+        found = trial.toll(fault_at=cut_at, dead=names_of(routers))
+        trial.scene.delete(trial.target)
     harm = (found.lost_at_living, found.client_errors, found.wrong_answers)
     assert harm == (0, 0, 0), found
     assert found.seconds_of_trouble <= TROUBLE_S, found
+    assert trial.figures["seconds_to_zero"] <= TROUBLE_S
 
 
-def hand_over(trial: Trial) -> None:
-    """Let the other operator lead."""
-    system = f"--namespace={SYSTEM_NAMESPACE}"
-    before = names_of([trial.leader()])[0]
-    trial.scene.kubectl("delete", "pod", before, system)
-    operators.taken_over(trial.scene, before=before, timeout_s=60.0)
-    trial.await_whole()
-    trial.await_calm()
+@contextmanager
+def pools(trial: Trial, *nodes: str) -> Iterator[None]:
+    """A pool for each node alone, of its name, for the length of a block."""
+    trial.scene.apply(
+        *(
+            {
+                "apiVersion": names.API_VERSION,
+                "kind": "ComputePool",
+                "metadata": {"name": node},
+                "spec": {"nodeSelector": {"kubernetes.io/hostname": node}},
+            }
+            for node in nodes
+        )
+    )
+    try:
+        yield
+    finally:
+        trial.scene.kubectl("delete", "computepool", *nodes)
 
 
 def test_a_router_that_does_not_hear_of_an_abort_loses_its_clients(trial: Trial) -> None:

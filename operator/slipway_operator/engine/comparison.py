@@ -19,7 +19,6 @@ from slipway_operator.engine.judgement import (
     BETTER,
     LATE_EVERY_S,
     LATE_MASS,
-    NOTHING,
     WORSE,
     Counts,
     Grid,
@@ -170,7 +169,7 @@ class Comparison:
         not to be foreseen at these rates.
 
         >>> gate = Comparison()
-        >>> gate.need(NOTHING, goal_fail=log(100), goal_pass=log(20))
+        >>> gate.need(Counts(0, 0, 0, 0), goal_fail=log(100), goal_pass=log(20))
         1034
         """
         if not seen.candidate:

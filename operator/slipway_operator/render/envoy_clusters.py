@@ -139,7 +139,8 @@ def _service(identity: ClusterName, backend: Backend) -> cluster_pb2.Cluster:
 def _chain(traffic: Traffic, first: Backend, *, fallback: Backend, protocol: Protocol) -> Resource:
     own = cluster_name(traffic, first, protocol)
     other = cluster_name(traffic, fallback, protocol)
-    members = [envoy_names.pods(own), envoy_names.pods(other)]
+    # The stand-in twice: another of its pods, where the first is on the node that is cut off, too.
+    members = [envoy_names.pods(own), *[envoy_names.pods(other)] * 2]
     if fallback.cluster_ip is not None:
         members.append(envoy_names.service(other))
     name = envoy_names.chain(own, fallback.revision)

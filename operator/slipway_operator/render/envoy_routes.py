@@ -23,8 +23,9 @@ from slipway_operator.render.envoy_wire import Resource, digest, duration, pack
 
 WEIGHT_TOTAL: Final = 10_000  # constant, so that a share that grows keeps the keys it has
 BODY_LIMIT_BYTES: Final = 1 << 20  # a larger request is passed on, but cannot be sent twice
-# A chain has up to three members: first choice, stand-in, and the stand-in's Service address.
-RETRY_COUNT: Final = 2
+# A chain has up to four members: first choice, stand-in twice, and the stand-in's Service address.
+RETRY_COUNT: Final = 3
+HOST_TRIES_MAX: Final = 10  # to draw a pod that this request has not been at
 # Envoy retries an answer that has it only where a policy says so, and ours never does.
 HEADER_NO_RETRY: Final = "x-envoy-ratelimited"
 ROUTER_NAME: Final = "%ENVIRONMENT(SLIPWAY_ROUTER_NAME)%"  # filled in by each router for itself
@@ -229,7 +230,7 @@ def _retries(traffic: Traffic) -> route_components_pb2.RetryPolicy | None:
                 typed_config=pack(previous_hosts_pb2.PreviousHostsPredicate()),
             )
         ],
-        host_selection_retry_max_attempts=3,
+        host_selection_retry_max_attempts=HOST_TRIES_MAX,
     )
     if traffic.retry == "any":
         policy.retriable_headers.extend(

@@ -47,6 +47,7 @@ class Pod:
         self.mode = "ok"
         self.delay_s = 0.0
         self.seen: list[float] = []
+        self._queues: list[socket.socket] = []
 
     async def start(self) -> None:
         """Listen."""
@@ -66,8 +67,22 @@ class Pod:
 
     async def stop(self) -> None:
         """Die: connections break, new ones are refused."""
+        for queue in self._queues:
+            queue.close()
+        self._queues.clear()
         await self._runner.cleanup()
         await self._grpc.stop(0)
+
+    async def fall_silent(self) -> None:
+        """Be cut off: connections break, and nobody says anything to new ones.
+
+        Full queues of connections let the kernel drop what comes.
+        """
+        await self.stop()
+        for port in (self.http_port, self.grpc_port):
+            address = (self.address, port)
+            queue = socket.create_server(address, backlog=0)
+            self._queues += [queue, socket.create_connection(address)]
 
     async def _rest(self, request: web.Request) -> web.StreamResponse:
         self.seen.append(time.time())

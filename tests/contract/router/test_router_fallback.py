@@ -96,6 +96,18 @@ async def test_service_address_carries_when_all_known_pods_are_gone(
     assert dict(empty.attempts) == {"1": REQUESTS}
 
 
+@pytest.mark.parametrize("protocol", ["rest", "grpc"])
+async def test_pods_of_a_node_that_is_cut_off_cost_nothing(stage: Stage, protocol: str) -> None:
+    """One of two pods of each revision is there, and kube-proxy still sends to the others."""
+    stable, candidate = await stage.canary(80)
+    for pod in (stable.pods[0], candidate.pods[0], stable.service):
+        await pod.fall_silent()
+
+    load = await (stage.rest(150) if protocol == "rest" else stage.rpc(150))
+
+    assert load.error_count == 0
+
+
 async def test_a_revision_without_service_address_still_falls_back(stage: Stage) -> None:
     """A new Service has no address yet; the chain then ends with stable's pods."""
     stable, candidate = await stage.canary(50)
