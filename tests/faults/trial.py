@@ -138,7 +138,7 @@ class Trial:
 
     def held_at(self, weight: int, version: str = HEALTHY, **how: Any) -> str:
         """Let a candidate get a weight that it keeps for as long as the test lasts; its name."""
-        self.change(version, steps=[{"weight": weight, "hold": "600s"}], **how)
+        self.change(version, steps=[{"weight": weight, "hold": "2h"}], **how)
         candidate = self.at_weight(weight).candidate
         assert candidate is not None
         self.await_calm()
