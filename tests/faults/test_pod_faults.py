@@ -5,7 +5,7 @@ from collections import Counter
 
 import pytest
 
-from slipway_api.conditions import Outcome
+from slipway_api.conditions import Outcome, VerdictState
 from slipway_api.status import ModelDeploymentStatus
 from tests.e2e.scene import STARTED_S, eventually
 from tests.faults import breakage
@@ -117,7 +117,7 @@ def test_too_few_requests_are_waited_for_and_then_it_is_as_asked(trial: Trial, t
         )
         assert status.waiting is not None
         trial.note(said=status.waiting.message)
-        verdict = next(v for v in status.verdicts if v.verdict == "Insufficient")
+        verdict = next(v for v in status.verdicts if v.verdict is VerdictState.INSUFFICIENT)
         assert verdict.have < verdict.need, "how many are missing"
         waited = outcome_of_waiting(trial, then)
 
