@@ -47,7 +47,7 @@ def _convict(guards: Guards) -> None:
         guards.observe(attempt(f"c{number}", at_s, revision=CANDIDATE, status=500))
         guards.observe(attempt(f"s{number}", at_s, revision=STABLE, host=f"s-{number % 2}"))
     post = guards._posts[OWNER]
-    for number in range(200):
+    for _ in range(200):
         guards._tick(OWNER, post, is_alive=True)
         if post.guard.is_convicted:
             return
