@@ -17,6 +17,7 @@ from tests.faults.trial import ROUTER, WATCHFUL, Trial, names_of
 pytestmark = pytest.mark.faults
 
 TROUBLE_S = 10.0  # after a fault, for clients of a router that died
+FOLLOWED_S = 22.0  # another operator leads after 20 s at the latest
 ZERO_S = 2.0  # from an abort until no router that can be reached gives the candidate anything
 DRAINED_S = 150.0
 STATUS_S = 30.0
@@ -99,6 +100,35 @@ def test_a_node_that_is_cut_off_costs_only_what_its_routers_had(trial: Trial) ->
     harm = (found.lost_at_living, found.client_errors, found.wrong_answers)
     assert harm == (0, 0, 0), found
     assert found.seconds_of_trouble <= TROUBLE_S, found
+
+
+def test_the_leaders_node_that_is_cut_off_costs_as_long_as_it_takes_to_follow_it(
+    trial: Trial,
+) -> None:
+    """Nobody can take the routers of that node from the address before another operator leads."""
+    trial.serve()
+    before = trial.leader()
+    routers = [pod for pod in trial.system_pods(ROUTER) if node_of(pod) == node_of(before)]
+    service = trial.scene.read("service", trial.target.name, f"-n={trial.target.namespace}")
+
+    with trial.load(host=service["spec"]["clusterIP"], more=WATCHFUL):
+        candidate = trial.held_at(75)
+        cut_at = time.time()
+        with breakage.cut_off(trial.scene, node_of(before)):
+            eventually(
+                lambda: not {address_of(pod) for pod in routers} & set(trial.published()),
+                what="the routers of the leader's node lost their clients",
+            )
+            trial.note(seconds_to_leave=round(time.time() - cut_at, 1))
+            trial.pass_time(30.0)
+        trial.await_whole()
+        trial.pass_time(3.0)
+        assert trial.goes_on(candidate), trial.status()
+
+    found = trial.toll(fault_at=cut_at, dead=names_of(routers))
+    harm = (found.lost_at_living, found.client_errors, found.wrong_answers)
+    assert harm == (0, 0, 0), found
+    assert found.seconds_of_trouble <= FOLLOWED_S, found
 
 
 def test_a_node_that_is_cut_off_with_the_whole_candidate_on_it_is_not_its_fault(
