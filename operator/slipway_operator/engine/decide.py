@@ -301,10 +301,9 @@ def _pods(now_course: Course, seen: Observation) -> status.Replicas:
 
 def _verdicts(now_course: Course, seen: Observation) -> tuple[status.VerdictStatus, ...]:
     """Show the gates of the running rollout; after its end the last ones stay to be read."""
-    if now_course.rollout is None:
-        return seen.deployment.status.verdicts
-    if seen.guard is None or seen.guard.rollout != now_course.rollout.id:
-        return ()
+    running = now_course.rollout or seen.deployment.status.rollout  # which may end at this look
+    if seen.guard is None or running is None or seen.guard.rollout != running.id:
+        return () if now_course.rollout else seen.deployment.status.verdicts
     return tuple(
         status.VerdictStatus(
             gate=verdict.gate,

@@ -1,5 +1,7 @@
 """How a candidate is taken back: at once, by every router, and for good."""
 
+from dataclasses import replace
+
 import pytest
 
 from slipway_api.conditions import Reason, VerdictState
@@ -30,6 +32,22 @@ def test_a_failed_gate_sends_all_traffic_to_stable_at_once() -> None:
     (note,) = decision.notes
     assert ("Warning", "Errors") == (note.type, note.reason)
     assert "3 of 4 fail" in note.message
+
+
+def test_what_convicted_stays_to_be_read_even_if_the_abort_ends_at_the_same_look() -> None:
+    """Routers hear of weight 0 before the look that tells why."""
+    world = World.rolling()
+    assert world.applied is not None
+    world.applied = replace(world.applied, weight_percent=0)
+    world.confirm()
+    _convict(world)
+
+    status = world.step().status
+    later = world.settle(seconds_max=20).status
+
+    assert status.rollout is None
+    assert [("failures", "fail")] == [(one.gate, one.verdict) for one in status.verdicts]
+    assert later.verdicts == status.verdicts
 
 
 def test_an_abort_waits_neither_for_stable_pods_nor_for_a_pause() -> None:
