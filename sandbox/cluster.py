@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import signal
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import asdict, dataclass
@@ -41,6 +42,8 @@ NODE_COUNT: Final = 2
 _SETTINGS: Final = "cluster.json"
 _NAME_LENGTH_MAX: Final = 40
 _LOCK_TIMEOUT_S: Final = 600.0
+_END_S: Final = 10.0
+_END_POLL_S: Final = 0.05
 # A process that was killed while it started another leaves it the lock until that one execs.
 _CLEAN_LOCK_TIMEOUT_S: Final = 2.0
 _ENTER_WITH_NAMES: Final = (
@@ -226,12 +229,16 @@ class Cluster:
         os.kill(process.pid, number)
 
     def start_again(self, name: str) -> None:
-        """Start a process that has ended, with its command line of before."""
+        """Start a process that has ended, or is about to, with its command line of before."""
         entry = self.layout.journal.process(name)
         if entry is None:
             raise SandboxError(f"cluster {self.name!r} never had a process {name!r}")
-        if name not in self.pids:
-            raising.start(self._site(), name, list(entry.command))
+        deadline_s = time.monotonic() + _END_S
+        while name in self.pids:  # a killed one still gives its memory back
+            if time.monotonic() > deadline_s:
+                raise SandboxError(f"cluster {self.name!r}: process {name!r} still runs")
+            time.sleep(_END_POLL_S)
+        raising.start(self._site(), name, list(entry.command))
 
     def client_command(self, command: Sequence[str], *, namespace: str = "default") -> list[str]:
         """Return what runs `command` on the cluster's network, with names as a pod has them.
