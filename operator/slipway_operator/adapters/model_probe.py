@@ -13,7 +13,7 @@ import aiohttp
 from slipway_api import names
 
 TIMEOUT_S: Final = 2.0
-REACH_S: Final = 0.7  # a lost first packet is sent again after 0.2 s to 1 s (RFC 6298); two tries
+REACH_S: Final = 0.7  # a lost SYN would go again after 1 s (RFC 6298): a new try is sooner
 REACH_TRIES: Final = 2
 DIGEST_FORM: Final = re.compile(r"sha256:[0-9a-f]{64}")
 

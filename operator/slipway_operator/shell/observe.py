@@ -86,6 +86,7 @@ class Observer:
         namespace, name = owner
         found = await self._client.find(kinds.MODEL_DEPLOYMENTS, name, namespace=namespace)
         if found is None or found["metadata"].get("deletionTimestamp"):
+            self._silent.pop(owner, None)
             return None
         try:
             md = ModelDeployment.model_validate(found)

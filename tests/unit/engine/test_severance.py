@@ -53,6 +53,22 @@ def test_it_stays_without_traffic_for_as_long_as_nobody_reaches_it() -> None:
     assert () == world.status.rejected
 
 
+def test_an_operator_that_is_killed_meanwhile_finds_it_out_again() -> None:
+    """Who took no connection is in its memory alone: the weight may rise once more, and falls."""
+    world = rolling()
+    world.verdicts = (FAILED,)
+    world.cut_off(NEW)
+    world.settle(seconds_max=30)
+    world.restart_operator()
+    world.settle(seconds_max=6)
+    world.verdicts = (FAILED,)
+
+    world.settle(seconds_max=30)
+
+    assert (NEW, 0) == (world.status.candidate, world.status.weight.asked)
+    assert () == world.status.rejected
+
+
 def test_it_goes_on_as_soon_as_it_is_reached_again() -> None:
     world = rolling()
     world.verdicts = (FAILED,)
