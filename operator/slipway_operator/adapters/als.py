@@ -98,7 +98,7 @@ class AccessLogServer:
         attempt = parse_attempt(entry, router, self._clusters)
         if attempt is None:
             return
-        if is_ended_by_router(entry):
+        if may_be_cut_by_client(attempt, entry):
             self._cuts.hold((router, entry.request.request_id), attempt, now_s)
         else:
             self._on_attempt(attempt)
@@ -179,14 +179,18 @@ def parse_attempt(
     )
 
 
-def is_ended_by_router(entry: accesslog_pb2.HTTPAccessLogEntry) -> bool:
-    """Tell an attempt that was neither answered nor broken nor late by its own limit.
+def may_be_cut_by_client(attempt: Attempt, entry: accesslog_pb2.HTTPAccessLogEntry) -> bool:
+    """Tell an attempt that has to wait for the client's own record.
 
-    Either its client went away, or the time for the whole request was over.
+    Either it was neither answered nor broken nor late by its own limit: its client went away, or
+    the time for the whole request was over. Or the pod says DEADLINE_EXCEEDED: a gRPC server keeps
+    to the client's `grpc-timeout`, so its answer and the client's reset cross on the way.
     """
+    if attempt.grpc_status == grpc.StatusCode.DEADLINE_EXCEEDED.value[0]:
+        return True
     common = entry.common_properties
     return (
-        entry.response.response_code.value == 0
+        attempt.http_status == 0
         and common.access_log_type == accesslog_pb2.AccessLogType.UpstreamEnd
         and not common.HasField("response_flags")
     )

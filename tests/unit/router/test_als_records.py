@@ -7,7 +7,7 @@ from google.protobuf import text_format
 
 from slipway_operator.adapters.als import (
     Clusters,
-    is_ended_by_router,
+    may_be_cut_by_client,
     parse_answer,
     parse_attempt,
 )
@@ -123,13 +123,24 @@ def test_a_probe_is_told_from_traffic() -> None:
     assert (answer.is_probe, answer.revision) == (True, None)
 
 
-def test_only_attempts_without_any_reason_wait_for_their_client() -> None:
+def _waits(text: str = "") -> bool:
+    entry = _entry(text)
+    attempt = _attempt(entry)
+    assert attempt is not None
+    return may_be_cut_by_client(attempt, entry)
+
+
+def test_an_attempt_without_any_reason_waits_for_its_client() -> None:
     silent = "response { response_code { value: 0 } }"
     broken = silent + "common_properties { response_flags { upstream_remote_reset: true } }"
 
-    assert is_ended_by_router(_entry(silent))
-    assert not is_ended_by_router(_entry(broken))
-    assert not is_ended_by_router(_entry())
+    assert _waits(silent)
+    assert not _waits(broken)
+    assert not _waits()
+
+
+def test_a_pod_that_gave_up_at_a_deadline_waits_for_its_client() -> None:
+    assert _waits('response { response_trailers { key: "grpc-status" value: "4" } }')
 
 
 REQUEST = ("router-0", "6e9ea5ad")
