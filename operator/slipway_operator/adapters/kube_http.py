@@ -22,7 +22,7 @@ Fence = Callable[[], None]  # raises `WindowClosed` if nothing may be written no
 JSON: Final = "application/json"
 CONNECT_TIMEOUT_S: Final = 2.0
 REQUEST_TIMEOUT_S: Final = 10.0
-WRITE_TIMEOUT_S: Final = 5.0  # a write that was sent at a window's end is over with the Lease
+WRITE_TIMEOUT_S: Final = 3.5  # a write that was sent at a window's end is over with the Lease
 CONNECTION_COUNT_MAX: Final = 64
 LINE_BYTES_MAX: Final = 8 * 1024 * 1024  # etcd takes 1.5 MiB; a watch event wraps one object
 

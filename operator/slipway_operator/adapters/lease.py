@@ -9,7 +9,7 @@ from slipway_operator.adapters.kube import KubeClient
 from slipway_operator.adapters.kube_http import Object
 from slipway_operator.engine.lease import Claim
 
-REQUEST_TIMEOUT_S: Final = 3.0  # two tries fit between a renewal that fails and the window's end
+REQUEST_TIMEOUT_S: Final = 2.0  # two tries fit into the time after which another one takes over
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,12 +11,13 @@ it has *seen* that renewal unchanged for `LEASE_S`. WINDOW_S + WRITE_S_MAX = LEA
 from dataclasses import dataclass, replace
 from typing import Final
 
-LEASE_S: Final = 15.0
-RENEW_S: Final = 5.0
-WINDOW_S: Final = 10.0
-WRITE_S_MAX: Final = 5.0
+LEASE_S: Final = 6.0
+RENEW_S: Final = 1.0
+WINDOW_S: Final = 2.5
+WRITE_S_MAX: Final = 3.5
 POLL_S: Final = 1.0  # how often a standby looks
-BLIND_S_MAX: Final = 5.0  # between two looks; what was not watched does not count as silence
+POLL_SOON_S: Final = 0.25  # and once a renewal is overdue
+BLIND_S_MAX: Final = 4.0  # between two looks; what was not watched does not count as silence
 ABSENCE_S_MAX: Final = 90.0  # without the API: outlive a minute's outage with what was judged
 _SEPARATOR: Final = "_"  # no pod's name holds one
 
@@ -71,6 +72,12 @@ def may_take(sighting: Sighting, *, me: str) -> bool:
     if not claim.holder or _pod(claim.holder) == _pod(me):
         return True
     return sighting.quiet_s >= max(LEASE_S, claim.duration_s)
+
+
+def look_again_s(sighting: Sighting | None) -> float:
+    """Tell when a standby looks next."""
+    is_overdue = sighting is not None and sighting.quiet_s > RENEW_S
+    return POLL_SOON_S if is_overdue else POLL_S
 
 
 def take(before: Claim | None, *, me: str, renewed: str) -> Claim:

@@ -77,7 +77,10 @@ class Operator:
         self._probe = RouterProbe()
         self._models = ModelProbe()
         self._ads = AdsServer(self._routers_changed)
-        self._table = RoutingTable(self._ads, self._probe, wake=self._wake)
+        self._ports = PortBook()
+        self._table = RoutingTable(
+            self._ads, self._probe, wake=self._wake, ports=self._ports.taken
+        )
         self._polls = Polls(prometheus.client(settings.prometheus_url))
         self._guards = Guards(
             weight_percent=self._weight_percent,
@@ -90,7 +93,6 @@ class Operator:
         self._keys = Keys(
             self._client, namespace=settings.namespace, life=settings.certificate_life
         )
-        self._ports = PortBook()
         self._events = EventRecorder(self._client, instance=settings.pod)
         self._vitals = Vitals(lambda: self._queue.stuck_s)
         self._insight = Insight(

@@ -17,7 +17,7 @@ from slipway_operator.adapters.lease import LeaseStore, Stored
 from slipway_operator.engine import lease
 from slipway_operator.engine.lease import Sighting, Tenure
 
-BEAT_S: Final = 0.5
+BEAT_S: Final = 0.25
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ class Leadership:
             except ApiError as error:
                 _log.warning("waiting for the Lease: %s", error)
             if self._tenure is None:
-                await asyncio.sleep(lease.POLL_S)
+                await asyncio.sleep(lease.look_again_s(self._sighting))
         _log.info("%s holds the Lease", self._me)
 
     async def keep(self) -> None:
@@ -83,7 +83,7 @@ class Leadership:
                 _log.warning("the Lease could not be renewed: %s", error)
                 if lease.is_absent(self._reached_s, self._now_s()):
                     self._lose(f"no API server for {lease.ABSENCE_S_MAX:.0f} s")
-                due_s = self._now_s() + lease.POLL_S
+                due_s = self._now_s() + lease.POLL_SOON_S
             else:
                 due_s = self._tenure.renewed_s + lease.RENEW_S
 

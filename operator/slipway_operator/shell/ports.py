@@ -20,6 +20,10 @@ class PortBook:
             self._ports[owner] = port
             self._taken[port] = owner
 
+    def taken(self) -> tuple[int, ...]:
+        """List the ports that belong to somebody, in the order in which they were noted."""
+        return tuple(self._taken)
+
     def port(self, owner: Owner) -> int | None:
         """Look a port up, or take the lowest free one; None if there is none."""
         if owner in self._ports:

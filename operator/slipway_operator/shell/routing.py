@@ -7,7 +7,7 @@ decides nothing: whoever needs to know is woken when the answer changes.
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -24,6 +24,7 @@ POLL_S: Final = 0.05  # while something is not verified
 ABSENT_EVERY_S: Final = 0.5  # how often a router without a stream is asked whether it lives
 RECHECK_S: Final = 1.0  # while access logs run: a probe is logged, so silence is no lack of traffic
 PROBES_MAX: Final = 64  # at once
+LISTENERS_ASKED: Final = 3  # of a router without a stream; the first may be gone
 
 _log = logging.getLogger(__name__)
 
@@ -42,9 +43,15 @@ class RoutingTable:
     """Traffic by owner (namespace, name); lives in one event loop."""
 
     def __init__(
-        self, ads: AdsServer, probe: RouterProbe, *, wake: Callable[[Owner], None]
+        self,
+        ads: AdsServer,
+        probe: RouterProbe,
+        *,
+        wake: Callable[[Owner], None],
+        ports: Callable[[], Sequence[int]] = tuple,
     ) -> None:
-        self._ads, self._probe, self._wake = ads, probe, wake
+        """`ports` are of listeners that routers have from another process, best first."""
+        self._ads, self._probe, self._wake, self._ports = ads, probe, wake, ports
         self._entries: dict[Owner, _Entry] = {}
         self._routers: tuple[tuple[str, str], ...] = ()
         self._lost: frozenset[str] = frozenset()
@@ -110,11 +117,14 @@ class RoutingTable:
             self._push_log_switches()
 
     async def gather(self, *, timeout_s: float) -> None:
-        """Wait until every ready router has connected and said what it has, or the time is over."""
+        """Wait until every ready router has connected and said what it has, or the time is over.
+
+        One that answers nobody is not waited for.
+        """
         deadline_s = time.monotonic() + timeout_s
         while time.monotonic() < deadline_s:
             told = {router.node_id for router in self._ads.routers() if router.is_complete}
-            if told.issuperset(name for name, _ in self._routers):
+            if (told | self._lost).issuperset(name for name, _ in self._routers):
                 return
             await asyncio.sleep(POLL_S)
 
@@ -179,13 +189,16 @@ class RoutingTable:
             self._wake(owner)
 
     async def _lives(self, name: str, address: str) -> bool:
-        """Ask at a listener that the router has, if one is known."""
+        """Ask at listeners that the router has, if some are known; one that answers is enough."""
         ports = [e.traffic.port for e in self._entries.values() if name in e.confirmed]
         ports += [e.traffic.port for e in self._entries.values()]  # the oldest, most likely there
+        ports += self._ports()
         if not ports:
             return True
+        asked = tuple(dict.fromkeys(ports))[:LISTENERS_ASKED]
         async with self._slots:
-            return await self._probe.answers(address, ports[0])
+            answers = (self._probe.answers(address, port) for port in asked)
+            return any(await asyncio.gather(*answers))
 
     async def _confirm(self) -> None:
         while True:

@@ -1,6 +1,7 @@
 """A router that nobody reaches is told from one that only the operator does not hear."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -52,3 +53,23 @@ async def test_a_router_without_a_stream_that_answers_clients_is_not_lost(
     load = await stage.rest(100)  # a second: what must not happen gets its chance
 
     assert (load.error_count, lost(table)) == (0, ())
+
+
+async def test_a_new_operator_does_not_wait_for_a_router_that_nobody_reaches(stage: Stage) -> None:
+    """It knows where to ask from the EndpointSlices alone: nothing has been put yet."""
+    await stage.canary(0)
+    probe = RouterProbe()
+    table = RoutingTable(
+        stage.ads, probe, wake=lambda _: None, ports=lambda: (stage.port - 1, stage.port)
+    )
+    table.set_routers([(stage.routers[0].name, "127.0.0.1"), ("cut-off", "127.9.9.9")])
+    task = asyncio.create_task(table.run())
+    began_s = time.monotonic()
+    await table.gather(timeout_s=30.0)
+    waited_s = time.monotonic() - began_s
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    await probe.close()
+
+    assert waited_s < LOST_S
+    assert lost(table) == ("cut-off",)

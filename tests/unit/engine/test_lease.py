@@ -3,6 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from slipway_operator.adapters import kube_http
 from slipway_operator.engine import lease
 from slipway_operator.engine.lease import Claim, Sighting, Tenure
 
@@ -20,16 +21,16 @@ def watched(claim: Claim, *looks_s: float) -> Sighting:
 
 
 def test_a_claim_that_was_watched_unchanged_for_its_time_is_free() -> None:
-    almost = watched(OTHER, *range(100, 115))
-    whole = lease.sight(almost, OTHER, now_s=115)
+    almost = watched(OTHER, *range(100, 106))
+    whole = lease.sight(almost, OTHER, now_s=106)
 
     assert not lease.may_take(almost, me=ME)
     assert lease.may_take(whole, me=ME)
 
 
 def test_a_renewal_is_seen_by_its_change_and_begins_the_time_anew() -> None:
-    old = watched(OTHER, *range(100, 116))
-    renewed = lease.sight(old, lease.take(OTHER, me=OTHER.holder, renewed="12:00:05"), now_s=116)
+    old = watched(OTHER, *range(100, 107))
+    renewed = lease.sight(old, lease.take(OTHER, me=OTHER.holder, renewed="12:00:05"), now_s=107)
 
     assert not lease.may_take(renewed, me=ME)
 
@@ -38,6 +39,12 @@ def test_time_in_which_nobody_could_look_does_not_count() -> None:
     blind = watched(OTHER, 100, 101, 171, 172)
 
     assert blind.quiet_s == 2
+
+
+def test_a_standby_looks_closer_once_a_renewal_is_overdue() -> None:
+    assert lease.look_again_s(None) == 1.0
+    assert lease.look_again_s(watched(OTHER, 100, 101)) == 1.0
+    assert lease.look_again_s(watched(OTHER, 100, 101, 101.5)) == 0.25
 
 
 def test_a_holder_that_promised_more_time_gets_it() -> None:
@@ -75,8 +82,8 @@ def test_writes_end_before_the_lease_and_routers_are_answered_while_awake() -> N
     for now_s in range(100, 131):
         tenure = lease.awake(tenure, now_s)
 
-    assert lease.may_write(tenure, 109.9)
-    assert not lease.may_write(tenure, 110.0)
+    assert lease.may_write(tenure, 102.4)
+    assert not lease.may_write(tenure, 102.5)
     assert lease.may_serve(tenure, 130.0)
 
 
@@ -112,7 +119,8 @@ def test_no_write_of_an_old_holder_lands_when_another_may_take_over(
 
 def test_the_numbers_keep_holders_apart() -> None:
     assert lease.WINDOW_S + lease.WRITE_S_MAX <= lease.LEASE_S
-    assert lease.RENEW_S + 2 * lease.POLL_S < lease.WINDOW_S
+    assert lease.RENEW_S + 2 * lease.POLL_SOON_S < lease.WINDOW_S
+    assert kube_http.WRITE_TIMEOUT_S <= lease.WRITE_S_MAX
 
 
 def test_a_holder_outlives_a_minute_without_the_api_and_then_ends() -> None:
