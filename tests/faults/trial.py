@@ -282,13 +282,24 @@ class Trial:
         )
 
     def await_whole(self) -> None:
-        """Wait until nodes, operator and routers are as they should be."""
+        """Wait until nodes, operator and routers are as they should be.
+
+        Kubernetes does not spread again what a drain has crowded on one node.
+        """
         self.scene.kubectl("wait", "node", "--all", "--for=condition=Ready", "--timeout=100s")
-        for name in ("slipway-operator", "slipway-router"):
-            self.scene.kubectl(
-                *("rollout", "status", f"deployment/{name}", "--timeout=100s"),
-                f"--namespace={SYSTEM_NAMESPACE}",
-            )
+        for name, selector in (("slipway-operator", OPERATOR), ("slipway-router", ROUTER)):
+            self._await_rollout(name)
+            found = self.system_pods(selector)
+            if len({pod["spec"]["nodeName"] for pod in found}) < len(found):
+                system = f"--namespace={SYSTEM_NAMESPACE}"
+                self.scene.kubectl("delete", "pod", names_of(found)[0], system)
+                self._await_rollout(name)
+
+    def _await_rollout(self, name: str) -> None:
+        self.scene.kubectl(
+            *("rollout", "status", f"deployment/{name}", "--timeout=100s"),
+            f"--namespace={SYSTEM_NAMESPACE}",
+        )
 
     def dump(self) -> None:
         """Write what a person would look at after a failure."""
