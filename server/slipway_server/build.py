@@ -18,6 +18,7 @@ from slipway_server.metrics import Metrics
 from slipway_server.rest import app
 from slipway_server.rest.front import Front
 from slipway_server.rest.infer import InferPath
+from slipway_server.rpc.health import Health
 from slipway_server.rpc.service import InferenceService
 from slipway_server.settings import AccessLogFormat, Settings
 from slipway_server.storage.patience import Patience
@@ -46,6 +47,7 @@ async def serve(settings: Settings) -> None:
     )
     grpc = GrpcListener(
         service,
+        Health(dataplane),
         host=settings.host,
         port=settings.grpc_port,
         message_bytes_max=settings.body_bytes_max,

@@ -11,9 +11,12 @@ from typing import Final
 
 import grpc
 import uvicorn
+from grpc_health.v1 import health as health_service
+from grpc_reflection.v1alpha import reflection
 
 from slipway_server.rest.front import Front
-from slipway_server.rpc.service import InferenceService
+from slipway_server.rpc.health import Health
+from slipway_server.rpc.service import SERVICE, InferenceService
 
 # Longer than Envoy keeps an idle connection (one hour), so that it is never the server that
 # closes one just as a request comes along it.
@@ -75,7 +78,13 @@ class GrpcListener:
     """The same over gRPC, in plain text: TLS ends at the router or mesh."""
 
     def __init__(
-        self, service: InferenceService, *, host: str, port: int, message_bytes_max: int
+        self,
+        service: InferenceService,
+        health: Health,
+        *,
+        host: str,
+        port: int,
+        message_bytes_max: int,
     ) -> None:
         self._server = grpc.aio.server(
             options=[
@@ -84,7 +93,9 @@ class GrpcListener:
                 ("grpc.so_reuseport", 0),
             ]
         )
-        self._server.add_generic_rpc_handlers((service.handler(),))
+        self._server.add_generic_rpc_handlers((service.handler(), health.handler()))
+        named = (SERVICE, health_service.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(named, self._server)
         self.port: Final[int] = self._server.add_insecure_port(f"{host}:{port}")
 
     async def start(self) -> None:

@@ -15,6 +15,10 @@ class Backend(Protocol):
         """The platform name of the protocol's model metadata, as `onnx_onnxv1`."""
 
     @property
+    def name(self) -> str:
+        """The engine's name, as `onnxruntime`."""
+
+    @property
     def signature(self) -> Signature:
         """Inputs and outputs, fixed for the life of the backend."""
 

@@ -1,5 +1,7 @@
 """ONNX Runtime on CPU: the built-in engine. Knows no transport and no storage."""
 
+import ctypes
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -22,10 +24,12 @@ _DATATYPES: Final[Mapping[str, Datatype]] = {
     "tensor(uint32)": Datatype.UINT32,
     "tensor(uint64)": Datatype.UINT64,
     "tensor(float16)": Datatype.FP16,
+    "tensor(bfloat16)": Datatype.BF16,
     "tensor(float)": Datatype.FP32,
     "tensor(double)": Datatype.FP64,
     "tensor(string)": Datatype.BYTES,
 }
+_BFLOAT16: Final = 16  # its number in ONNX's TensorProto.DataType
 _LOG_ONLY_FATAL: Final = 4  # ONNX Runtime's severities: what it raises, we report ourselves
 
 
@@ -33,18 +37,51 @@ class OnnxBackend:
     """One session, shared by all worker threads (`run` is thread-safe and frees the GIL)."""
 
     platform: Final = "onnx_onnxv1"
+    name: Final = "onnxruntime"
 
     def __init__(self, session: Any, signature: Signature) -> None:
         self._session = session
         self.signature: Final = signature
+        self._types = {s.name: s.datatype for s in (*signature.inputs, *signature.outputs)}
+        # The runtime takes 16 bits without a numpy type one way, and strings another way only.
+        self._has_bfloat16 = Datatype.BF16 in self._types.values()
+        if self._has_bfloat16 and Datatype.BYTES in self._types.values():
+            raise LoadError(
+                "the model has inputs or outputs of BF16 beside strings, which ONNX Runtime's "
+                "Python interface cannot carry; cast one of them inside the model"
+            )
 
     def infer(self, feed: Mapping[str, Array], outputs: Sequence[str]) -> Sequence[Array]:
         """Run the session; see `Backend.infer`."""
         try:
+            if self._has_bfloat16:
+                return self._infer_bits(feed, outputs)
             arrays: Sequence[Array] = self._session.run(outputs, feed)
         except Exception as err:  # the runtime's errors have no common base
             raise ServingError(ErrorKind.INTERNAL, f"inference failed: {_line(err)}") from err
         return arrays
+
+    def _infer_bits(self, feed: Mapping[str, Array], outputs: Sequence[str]) -> list[Array]:
+        """The same where numpy lacks the type: its 16 bits go in and come out."""
+        values = {name: self._value(name, array) for name, array in feed.items()}
+        found = self._session.run_with_ort_values(list(outputs), values)
+        return [self._array(name, value) for name, value in zip(outputs, found, strict=True)]
+
+    def _value(self, name: str, array: Array) -> Any:
+        if self._types[name] is Datatype.BF16:
+            return onnxruntime.OrtValue.ortvalue_from_numpy_with_onnx_type(
+                np.ascontiguousarray(array), _BFLOAT16
+            )
+        return onnxruntime.OrtValue.ortvalue_from_numpy(array)
+
+    def _array(self, name: str, value: Any) -> Array:
+        if self._types[name] is not Datatype.BF16:
+            array: Array = value.numpy()
+            return array
+        shape = tuple(value.shape())
+        bits = (ctypes.c_uint16 * math.prod(shape)).from_address(value.data_ptr())
+        # A copy, because the memory goes with the value.
+        return np.frombuffer(bits, DTYPES[Datatype.BF16]).reshape(shape).copy()
 
 
 def load(path: Path, *, thread_count: int) -> OnnxBackend:

@@ -14,6 +14,7 @@ class ErrorKind(Enum):
     NOT_READY = auto()  # the model is not verified, loaded and warmed up yet
     OVERLOADED = auto()  # shed: the queue is full, trying again later makes sense
     TOO_LARGE = auto()  # the request body exceeds the limit
+    UNSUPPORTED = auto()  # the request is written in a way that this server cannot read
     INTERNAL = auto()  # the model itself failed
 
 

@@ -3,10 +3,11 @@
 A server of this slice holds one model; the registry is where more would go.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from slipway_server.backends.base import Backend
 from slipway_server.core.errors import ErrorKind, ServingError
+from slipway_server.core.statistics import Statistics
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +21,7 @@ class Model:
     version: str
     backend: Backend
     digest: str = ""
+    statistics: Statistics = field(default_factory=Statistics)
 
 
 class Registry:
@@ -58,6 +60,13 @@ class Registry:
                 ErrorKind.NOT_FOUND, f"model '{name}' has no version '{version}'; it has {known}"
             )
         return model
+
+    def all(self, name: str | None = None, version: str | None = None) -> tuple[Model, ...]:
+        """Every model, every version of one, or one; NOT_FOUND for one that is not here."""
+        if name is None:
+            return tuple(model for known in self._models.values() for model in known.values())
+        found = self.find(name, version)
+        return (found,) if version is not None else tuple(self._models[name].values())
 
     def versions(self, name: str) -> tuple[str, ...]:
         """All versions of a model that is known."""

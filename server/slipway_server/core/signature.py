@@ -65,8 +65,8 @@ class Signature:
             raise invalid(f"missing input {missing}; this model takes {_names(specs)}")
         return feed
 
-    def select(self, names: Sequence[str] | None) -> tuple[TensorSpec, ...]:
-        """The outputs asked for, in that order; None or empty means all."""
+    def select(self, names: Sequence[str]) -> tuple[TensorSpec, ...]:
+        """The outputs asked for, in that order; none means all."""
         if not names:
             return self.outputs
         specs = {spec.name: spec for spec in self.outputs}

@@ -32,12 +32,13 @@ class Datatype(StrEnum):
     UINT32 = "UINT32"
     UINT64 = "UINT64"
     FP16 = "FP16"
+    BF16 = "BF16"
     FP32 = "FP32"
     FP64 = "FP64"
     BYTES = "BYTES"
 
 
-# Little-endian, as raw contents are on the wire.
+# Little-endian, as raw contents are on the wire. numpy has no BF16: arrays hold its 16 bits.
 DTYPES: Final[Mapping[str, np.dtype[Any]]] = {
     Datatype.BOOL: np.dtype(np.bool_),
     Datatype.INT8: np.dtype("<i1"),
@@ -49,6 +50,7 @@ DTYPES: Final[Mapping[str, np.dtype[Any]]] = {
     Datatype.UINT32: np.dtype("<u4"),
     Datatype.UINT64: np.dtype("<u8"),
     Datatype.FP16: np.dtype("<f2"),
+    Datatype.BF16: np.dtype("<u2"),
     Datatype.FP32: np.dtype("<f4"),
     Datatype.FP64: np.dtype("<f8"),
     Datatype.BYTES: np.dtype(np.object_),
@@ -68,14 +70,22 @@ class Tensor:
 
 
 @dataclass(frozen=True, slots=True)
+class RequestedOutput:
+    """An output that a client wants; `class_count` 0 is the tensor itself, else its top classes."""
+
+    name: str
+    class_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class InferenceRequest:
-    """What a client asks for; None means not given."""
+    """What a client asks for; None means not given. No `outputs` means all."""
 
     model_name: str
     model_version: str | None
     request_id: str | None
     inputs: tuple[Tensor, ...]
-    output_names: tuple[str, ...] | None
+    outputs: tuple[RequestedOutput, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +117,13 @@ def invalid(message: str) -> ServingError:
     return ServingError(ErrorKind.INVALID_INPUT, message)
 
 
+def requested(name: str, *, class_count: object) -> RequestedOutput:
+    """Check how an output is asked for, as it came from the wire."""
+    if type(class_count) is not int or class_count < 0:
+        raise invalid(f"output '{name}': 'classification' must be an integer >= 1")
+    return RequestedOutput(name, class_count)
+
+
 def parse_header(name: object, *, datatype: object, shape: object) -> Header:
     """Check name, datatype and shape of an input as they came from the wire."""
     if not isinstance(name, str) or not name:
@@ -127,6 +144,8 @@ def from_values(header: Header, values: Sequence[object]) -> Tensor:
 
     Integers are range-checked and never made from floats; floats may be written as integers.
     """
+    if header.datatype is Datatype.BF16:
+        raise invalid(f"input '{header.name}': BF16 values can only be given as raw bytes")
     wanted = DTYPES[header.datatype]
     try:
         # Inferring the dtype first is what tells 1.5 from "1.5" and from true.
@@ -196,14 +215,23 @@ def _reshaped(header: Header, array: Array) -> Array:
         raise invalid(f"input '{header.name}': shape {list(header.shape)} is too large") from err
 
 
-def from_bytes(header: Header, raw: bytes) -> Tensor:
+def from_nested(name: str, datatype: Datatype, values: Sequence[object]) -> Tensor:
+    """Make a tensor whose shape is that of its nested values."""
+    try:
+        shape = np.shape(values)  # type: ignore[arg-type]  # whatever it is, this finds out
+    except ValueError as err:
+        raise invalid(f"input '{name}': data is not a regular array") from err
+    return from_values(Header(name, datatype, shape), values)
+
+
+def from_bytes(header: Header, raw: bytes | memoryview) -> Tensor:
     """Make a tensor from raw contents: little-endian, row-major; read-only, without a copy.
 
     BYTES elements are each preceded by their length as a 4-byte unsigned integer (Triton,
     "Binary Tensor Data Extension").
     """
     if header.datatype is Datatype.BYTES:
-        array = _strings_from_bytes(header, raw)
+        array = _strings_from_bytes(header, bytes(raw))
     else:
         dtype = DTYPES[header.datatype]
         if len(raw) != header.element_count * dtype.itemsize:
@@ -211,7 +239,8 @@ def from_bytes(header: Header, raw: bytes) -> Tensor:
                 f"input '{header.name}': {header.datatype} of shape {list(header.shape)} needs "
                 f"{header.element_count * dtype.itemsize} bytes, got {len(raw)}"
             )
-        array = np.frombuffer(raw, dtype=dtype)
+        # What follows a JSON header may begin anywhere; engines want numbers where they belong.
+        array = np.require(np.frombuffer(raw, dtype=dtype), requirements="A")
     return Tensor(header.name, header.datatype, _reshaped(header, array))
 
 
@@ -233,6 +262,11 @@ def _strings_from_bytes(header: Header, raw: bytes) -> Array:
             f"elements, got {len(elements)}"
         )
     return strings(header.name, elements)
+
+
+def shaped_strings(name: str, shape: tuple[int, ...], *, elements: Sequence[bytes]) -> Array:
+    """Decode UTF-8 elements to an array of `str` of this shape."""
+    return _shaped(Header(name, Datatype.BYTES, shape), strings(name, elements))
 
 
 def strings(name: str, elements: Sequence[bytes]) -> Array:

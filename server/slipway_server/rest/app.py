@@ -10,7 +10,8 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from starlette.exceptions import HTTPException
 
 from slipway_api import names
-from slipway_server import NAME, VERSION
+from slipway_server import EXTENSIONS, NAME, VERSION
+from slipway_server.core.configuration import configuration, entry, statistics
 from slipway_server.core.dataplane import Dataplane
 from slipway_server.core.errors import ServingError
 from slipway_server.core.signature import TensorSpec
@@ -21,7 +22,9 @@ def build(dataplane: Dataplane, registry: CollectorRegistry) -> FastAPI:
     """Make the application. Its errors are error objects, never FastAPI's `detail`."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     _add_server_routes(app, dataplane, registry)
+    _add_triton_routes(app, dataplane)
     _add_model_routes(app, dataplane)
+    _add_older_routes(app, dataplane)
     _add_error_handlers(app)
     return app
 
@@ -37,7 +40,7 @@ def _add_server_routes(app: FastAPI, dataplane: Dataplane, registry: CollectorRe
 
     @app.get("/v2")
     async def server_metadata() -> Response:
-        return _json({"name": NAME, "version": VERSION, "extensions": []})
+        return _json({"name": NAME, "version": VERSION, "extensions": EXTENSIONS})
 
     @app.get("/metrics")
     async def metrics() -> Response:
@@ -64,6 +67,44 @@ def _add_model_routes(app: FastAPI, dataplane: Dataplane) -> None:
             },
             headers={names.HEADER_DIGEST: metadata.digest},
         )
+
+
+def _add_triton_routes(app: FastAPI, dataplane: Dataplane) -> None:
+    """What Triton's clients and perf_analyzer ask for beyond the protocol."""
+
+    # Before a model's own routes are looked at: no model can be asked for that is called `stats`.
+    @app.get("/v2/models/stats")
+    @app.get("/v2/models/{name}/stats")
+    @app.get("/v2/models/{name}/versions/{version}/stats")
+    async def stats(name: str | None = None, version: str | None = None) -> Response:
+        found = [statistics(model) for model in dataplane.models(name, version)]
+        return _json({"model_stats": found})
+
+    @app.get("/v2/models/{name}/config")
+    @app.get("/v2/models/{name}/versions/{version}/config")
+    async def config(name: str, version: str | None = None) -> Response:
+        return _json(configuration(dataplane.model(name, version)))
+
+    @app.post("/v2/repository/index")
+    async def index() -> Response:
+        return _json([entry(model) for model in dataplane.models()])
+
+
+def _add_older_routes(app: FastAPI, dataplane: Dataplane) -> None:
+    """Of the first protocol, as KServe and TensorFlow Serving answer them; `:predict` is beside."""
+
+    @app.get("/v1/models")
+    async def models() -> Response:
+        return _json({"models": list(dict.fromkeys(each.name for each in dataplane.models()))})
+
+    @app.get("/v1/models/{name}")
+    @app.get("/v1/models/{name}/versions/{version}")
+    async def status(name: str, version: str | None = None) -> Response:
+        ok = {"error_code": "OK", "error_message": ""}
+        found = dataplane.models(name, version)
+        states = [{"version": m.version, "state": "AVAILABLE", "status": ok} for m in found]
+        fields = {"name": name, "ready": dataplane.is_ready, "model_version_status": states}
+        return _json(fields, 200 if dataplane.is_ready else 503)
 
 
 def _add_error_handlers(app: FastAPI) -> None:
@@ -97,7 +138,9 @@ def _spec(spec: TensorSpec) -> dict[str, Any]:
 
 
 def _json(
-    fields: Mapping[str, Any], status: int = 200, headers: Mapping[str, str] | None = None
+    fields: Mapping[str, Any] | list[Any],
+    status: int = 200,
+    headers: Mapping[str, str] | None = None,
 ) -> Response:
     return Response(
         orjson.dumps(fields), status, headers=dict(headers or {}), media_type="application/json"

@@ -11,13 +11,25 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 Header = tuple[bytes, bytes]
 
 JSON: Final = (b"content-type", b"application/json")
+OCTETS: Final = (b"content-type", b"application/octet-stream")
 CLOSE: Final = (b"connection", b"close")
 
 
-async def answer(send: Send, status: int, *, body: bytes, headers: Iterable[Header]) -> None:
+async def answer(
+    send: Send,
+    status: int,
+    *,
+    body: bytes,
+    headers: Iterable[Header],
+    content_type: Header = JSON,
+) -> None:
     """Send a whole answer."""
     length = (b"content-length", str(len(body)).encode())
     await send(
-        {"type": "http.response.start", "status": status, "headers": [JSON, length, *headers]}
+        {
+            "type": "http.response.start",
+            "status": status,
+            "headers": [content_type, length, *headers],
+        }
     )
     await send({"type": "http.response.body", "body": body})

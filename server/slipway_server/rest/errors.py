@@ -11,6 +11,7 @@ STATUSES: Final[Mapping[ErrorKind, int]] = {
     ErrorKind.INVALID_INPUT: 400,
     ErrorKind.NOT_FOUND: 404,
     ErrorKind.TOO_LARGE: 413,
+    ErrorKind.UNSUPPORTED: 415,
     ErrorKind.INTERNAL: 500,
     ErrorKind.NOT_READY: 503,
     ErrorKind.OVERLOADED: 503,

@@ -3,42 +3,49 @@
 import asyncio
 import logging
 from dataclasses import dataclass
+from typing import Final
 
 from slipway_server.attempts import Attempts
 from slipway_server.core.dataplane import Dataplane
 from slipway_server.core.errors import ErrorKind, ServingError
-from slipway_server.rest import asgi, convert, errors
+from slipway_server.rest import asgi, coding, errors
 from slipway_server.rest.asgi import Header, Receive, Scope, Send
+from slipway_server.rest.codec import HEADER_LENGTH, Body, Codec, Content, OpenInference
 from slipway_server.rest.disconnect import DisconnectWatch
+from slipway_server.rest.predict import Predict
 
-_PREFIX = "/v2/models/"
-_SUFFIX = "/infer"
 _log = logging.getLogger(__name__)
+_VARY: Final = (b"vary", b"accept-encoding")
+_V2: Final = ("/v2/models/", "/infer", OpenInference())
+_V1: Final = ("/v1/models/", ":predict", Predict())
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The model that an inference path names; version None means the path has none."""
+    """The model that an inference path names, and how its bodies are written.
+
+    Version None means the path has none.
+    """
 
     model_name: str
     model_version: str | None
+    codec: Codec
 
 
 def parse_path(path: str) -> Target | None:
     """The target of an inference path, or None for any other path.
 
-    >>> parse_path("/v2/models/churn/versions/3/infer")
-    Target(model_name='churn', model_version='3')
+    >>> parse_path("/v2/models/churn/versions/3/infer").model_version
+    '3'
     """
-    if not (path.endswith(_SUFFIX) and path.startswith(_PREFIX)):
-        return None
-    match path[len(_PREFIX) : -len(_SUFFIX)].split("/"):
-        case [name] if name:
-            return Target(name, None)
-        case [name, "versions", version] if name and version:
-            return Target(name, version)
-        case _:
-            return None
+    for prefix, suffix, codec in (_V2, _V1):
+        if path.endswith(suffix) and path.startswith(prefix):
+            match path[len(prefix) : -len(suffix)].split("/"):
+                case [name] if name:
+                    return Target(name, None, codec)
+                case [name, "versions", version] if name and version:
+                    return Target(name, version, codec)
+    return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,8 +53,7 @@ class _Outcome:
     """An answer before it is sent."""
 
     status: int
-    body: bytes
-    headers: tuple[Header, ...] = ()
+    content: Content
 
 
 class InferPath:
@@ -69,11 +75,26 @@ class InferPath:
         try:
             outcome = await self._outcome(headers, receive, target)
             if outcome is not None:
-                headers_out = (*outcome.headers, *stamps)
-                await asgi.answer(send, outcome.status, body=outcome.body, headers=headers_out)
+                await self._answer(
+                    send, outcome, accepted=headers.get(b"accept-encoding", b""), stamps=stamps
+                )
                 status = outcome.status
         finally:
             attempt.end(status, str(status))
+
+    async def _answer(
+        self, send: Send, outcome: _Outcome, *, accepted: bytes, stamps: list[Header]
+    ) -> None:
+        content = outcome.content
+        body, used = coding.encode(content.body, accepted)
+        coded = () if used is None else ((b"content-encoding", used), _VARY)
+        await asgi.answer(
+            send,
+            outcome.status,
+            body=body,
+            headers=(*content.headers, *coded, *stamps),
+            content_type=content.content_type,
+        )
 
     async def _outcome(
         self, headers: dict[bytes, bytes], receive: Receive, target: Target
@@ -83,9 +104,7 @@ class InferPath:
             body = await self._read(headers, receive)
             if body is None:
                 return None
-            request = convert.decode(
-                body, model_name=target.model_name, model_version=target.model_version
-            )
+            request, encode = target.codec.decode(self._body(headers, body, target))
             watch = DisconnectWatch(receive)
             try:
                 response = await self._dataplane.infer(request)
@@ -95,23 +114,27 @@ class InferPath:
                 raise
             finally:
                 watch.stop()
-            return _Outcome(200, convert.encode(response))
+            return _Outcome(200, encode(response))
         except ServingError as err:
             return _refusal(err)
         except Exception:  # noqa: BLE001 - the border: whatever escapes becomes an answer
             _log.exception("an inference request failed outside the model")
-            return _Outcome(500, errors.body("internal error, see the server's log"))
+            return _Outcome(500, Content(errors.body("internal error, see the server's log")))
+
+    def _body(self, headers: dict[bytes, bytes], body: bytes, target: Target) -> Body:
+        name, version = target.model_name, target.model_version
+        return Body(
+            coding.decode(
+                body, headers.get(b"content-encoding", b""), bytes_max=self._body_bytes_max
+            ),
+            _header_length(headers.get(HEADER_LENGTH)),
+            name,
+            version,
+            signature=lambda: self._dataplane.model_metadata(name, version).signature,
+        )
 
     async def _read(self, headers: dict[bytes, bytes], receive: Receive) -> bytes | None:
         """The body, or None when the client went away before its end."""
-        if headers.get(b"content-encoding", b"identity") != b"identity":
-            raise ServingError(
-                ErrorKind.INVALID_INPUT, "compressed request bodies are not supported"
-            )
-        if b"inference-header-content-length" in headers:
-            raise ServingError(
-                ErrorKind.INVALID_INPUT, "the binary tensor extension is not supported; send JSON"
-            )
         if int(headers.get(b"content-length", b"0")) > self._body_bytes_max:
             raise self._too_large()
         parts: list[bytes] = []
@@ -133,6 +156,18 @@ class InferPath:
         )
 
 
+def _header_length(value: bytes | None) -> int | None:
+    if value is None:
+        return None
+    if not value.isdigit():
+        raise ServingError(
+            ErrorKind.INVALID_INPUT,
+            "Inference-Header-Content-Length must be a number of bytes >= 0, "
+            f"got '{value.decode('latin-1')}'",
+        )
+    return int(value)
+
+
 def _refusal(err: ServingError) -> _Outcome:
     headers: tuple[Header, ...] = ()
     retry_after = errors.RETRY_AFTER.get(err.kind)
@@ -140,4 +175,4 @@ def _refusal(err: ServingError) -> _Outcome:
         headers = ((b"retry-after", retry_after),)
     if err.kind is ErrorKind.TOO_LARGE:
         headers = (asgi.CLOSE,)  # what is left of the body is not read
-    return _Outcome(errors.STATUSES[err.kind], errors.body(err.message), headers)
+    return _Outcome(errors.STATUSES[err.kind], Content(errors.body(err.message), headers=headers))

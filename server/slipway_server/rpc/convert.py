@@ -12,11 +12,13 @@ from slipway_server.core.tensors import (
     Header,
     InferenceRequest,
     InferenceResponse,
+    RequestedOutput,
     Tensor,
     invalid,
 )
 
-# Which field of InferTensorContents holds a datatype (open_inference_grpc.proto); FP16 has none.
+# Which field of InferTensorContents holds a datatype (open_inference_grpc.proto); the floats of
+# 16 bits have none.
 _CONTENTS: Final[Mapping[Datatype, str]] = {
     Datatype.BOOL: "bool_contents",
     Datatype.INT8: "int_contents",
@@ -44,7 +46,14 @@ def decode(message: Any) -> InferenceRequest:
         model_version=message.model_version or None,
         request_id=message.id or None,
         inputs=tuple(_inputs(headers, message)),
-        output_names=tuple(entry.name for entry in message.outputs) or None,
+        outputs=tuple(
+            tensors.requested(
+                entry.name, class_count=entry.parameters["classification"].int64_param
+            )
+            if "classification" in entry.parameters
+            else RequestedOutput(entry.name)
+            for entry in message.outputs
+        ),
     )
 
 

@@ -9,11 +9,13 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeAlias
 
 import grpc
+from google.protobuf import json_format
 from tritonclient.grpc import service_pb2
 
 from slipway_api import names
-from slipway_server import NAME, VERSION
+from slipway_server import EXTENSIONS, NAME, VERSION
 from slipway_server.attempts import Attempts
+from slipway_server.core import configuration
 from slipway_server.core.dataplane import Dataplane
 from slipway_server.core.errors import ServingError
 from slipway_server.rpc import convert, errors
@@ -27,7 +29,10 @@ Answer = Callable[[Any], Awaitable[Any]]
 
 
 class InferenceService:
-    """The six methods of the protocol. Each answer's metadata names the revision."""
+    """The six methods of the protocol, and what Triton's clients ask for.
+
+    Each answer's metadata names the revision.
+    """
 
     def __init__(self, dataplane: Dataplane, attempts: Attempts, *, revision: str) -> None:
         self._dataplane = dataplane
@@ -42,6 +47,9 @@ class InferenceService:
             "ModelReady": self._model_ready,
             "ServerMetadata": self._server_metadata,
             "ModelMetadata": self._model_metadata,
+            "ModelConfig": self._model_config,
+            "ModelStatistics": self._model_statistics,
+            "RepositoryIndex": self._repository_index,
         }
         handlers = {name: _method(name, self._guarded(answer)) for name, answer in methods.items()}
         handlers["ModelInfer"] = _method("ModelInfer", self._infer)
@@ -105,7 +113,7 @@ class InferenceService:
         return service_pb2.ModelReadyResponse(ready=is_ready)
 
     async def _server_metadata(self, _: Any) -> Any:
-        return service_pb2.ServerMetadataResponse(name=NAME, version=VERSION, extensions=[])
+        return service_pb2.ServerMetadataResponse(name=NAME, version=VERSION, extensions=EXTENSIONS)
 
     async def _model_metadata(self, request: Any) -> Any:
         metadata = self._dataplane.model_metadata(request.name, request.version or None)
@@ -116,6 +124,20 @@ class InferenceService:
             inputs=[convert.encode_spec(spec) for spec in metadata.signature.inputs],
             outputs=[convert.encode_spec(spec) for spec in metadata.signature.outputs],
         )
+
+    async def _model_config(self, request: Any) -> Any:
+        model = self._dataplane.model(request.name, request.version or None)
+        fields = {"config": configuration.configuration(model)}
+        return json_format.ParseDict(fields, service_pb2.ModelConfigResponse())
+
+    async def _model_statistics(self, request: Any) -> Any:
+        models = self._dataplane.models(request.name or None, request.version or None)
+        fields = {"model_stats": [configuration.statistics(model) for model in models]}
+        return json_format.ParseDict(fields, service_pb2.ModelStatisticsResponse())
+
+    async def _repository_index(self, _: Any) -> Any:
+        fields = {"models": [configuration.entry(model) for model in self._dataplane.models()]}
+        return json_format.ParseDict(fields, service_pb2.RepositoryIndexResponse())
 
 
 def _request_id(context: Context) -> str:

@@ -21,7 +21,7 @@ from onnx import TensorProto, helper, numpy_helper
 ROOT = Path(__file__).resolve().parents[3]
 DEADLINE_S = 30.0
 ENDLESS = 2**62  # loop passes
-OPSETS = [helper.make_opsetid("", 13)]
+OPSETS = [helper.make_opsetid("", 16)]
 
 
 def until(claim: Callable[[], Any], *, what: str, deadline_s: float = DEADLINE_S) -> Any:
@@ -184,11 +184,13 @@ def save(path: Path, graph: onnx.GraphProto) -> Path:
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of models: identity, busy, fragile, typed."""
+    """A folder of models: identity, busy, fragile, typed, typed_bf16, mixed."""
     folder = tmp_path_factory.mktemp("models")
     save(folder / "busy.onnx", busy_graph())
     save(folder / "fragile.onnx", fragile_graph())
-    save(folder / "typed.onnx", typed_graph())
+    save(folder / "typed.onnx", typed_graph(TYPES))
+    save(folder / "typed_bf16.onnx", typed_graph(BF16))
+    save(folder / "mixed.onnx", typed_graph(BF16 | {"BYTES": TensorProto.STRING}))
     identity = ROOT / "server" / "slipway_server" / "share" / "identity.onnx"
     (folder / "identity.onnx").write_bytes(identity.read_bytes())
     return folder
@@ -253,12 +255,14 @@ TYPES = {
     "BYTES": TensorProto.STRING,
 }
 
+BF16 = {"BF16": TensorProto.BFLOAT16}  # a model of its own: it may not stand beside BYTES
 
-def typed_graph() -> onnx.GraphProto:
+
+def typed_graph(types: dict[str, int]) -> onnx.GraphProto:
     """One input `in_<datatype>` and one output `out_<datatype>` of each datatype, copied."""
     return helper.make_graph(
-        [helper.make_node("Identity", [f"in_{name}"], [f"out_{name}"]) for name in TYPES],
+        [helper.make_node("Identity", [f"in_{name}"], [f"out_{name}"]) for name in types],
         "typed",
-        [helper.make_tensor_value_info(f"in_{n}", t, [None]) for n, t in TYPES.items()],
-        [helper.make_tensor_value_info(f"out_{n}", t, [None]) for n, t in TYPES.items()],
+        [helper.make_tensor_value_info(f"in_{n}", t, [None]) for n, t in types.items()],
+        [helper.make_tensor_value_info(f"out_{n}", t, [None]) for n, t in types.items()],
     )

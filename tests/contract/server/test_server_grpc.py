@@ -4,6 +4,10 @@ import grpc
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
+    ProtoReflectionDescriptorDatabase,
+)
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
@@ -89,7 +93,7 @@ def test_a_failure_inside_the_model_is_internal(start_server, models):
 
 def test_methods_beyond_the_protocol_are_unimplemented(client):
     with pytest.raises(InferenceServerException) as caught:
-        client.get_model_repository_index()
+        client.get_trace_settings()
 
     assert caught.value.status() == "StatusCode.UNIMPLEMENTED"
 
@@ -127,3 +131,38 @@ def test_metrics_tell_the_codes_of_grpc(server, client):
 
     assert 'slipway_server_requests_total{code="OK"' in text
     assert 'slipway_server_requests_total{code="INVALID_ARGUMENT"' in text
+
+
+def test_health_is_told_to_probes_and_to_who_watches(identity_server, start_server, models):
+    with grpc.insecure_channel(identity_server.grpc_address) as channel:
+        health = health_pb2_grpc.HealthStub(channel)
+        found = [
+            health.Check(health_pb2.HealthCheckRequest(service=name)).status
+            for name in ("", "inference.GRPCInferenceService")
+        ]
+        with pytest.raises(grpc.RpcError) as caught:
+            health.Check(health_pb2.HealthCheckRequest(service="other"))
+
+    ending = start_server(models / "identity.onnx", grace_s=30).wait_until_ready()
+    with grpc.insecure_channel(ending.grpc_address) as channel:
+        watched = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+        first = next(watched).status
+        ending.terminate()
+        second = next(watched).status
+
+    assert found == [health_pb2.HealthCheckResponse.SERVING] * 2
+    assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+    assert (first, second) == (
+        health_pb2.HealthCheckResponse.SERVING,
+        health_pb2.HealthCheckResponse.NOT_SERVING,
+    )
+
+
+def test_reflection_names_the_services(identity_server):
+    with grpc.insecure_channel(identity_server.grpc_address) as channel:
+        found = ProtoReflectionDescriptorDatabase(channel)
+        services = set(found.get_services())
+        infer = found.FindFileContainingSymbol("inference.GRPCInferenceService")
+
+    assert services >= {"inference.GRPCInferenceService", "grpc.health.v1.Health"}
+    assert infer.package == "inference"

@@ -148,3 +148,11 @@ def test_a_directory_of_a_volume_is_served(start_server, models, tmp_path):
 )
 def test_a_wrong_uri_is_named(start_server, uri, words):
     assert words in said(start_server(uri), 78)
+
+
+def test_bf16_beside_strings_is_refused_with_what_to_do(start_server, models):
+    server = start_server(models / "mixed.onnx")
+
+    assert server.wait() == 78
+    assert "BF16 beside strings" in server.termination.read_text()
+    assert "cast one of them inside the model" in server.termination.read_text()

@@ -1,8 +1,10 @@
 """The protocol over REST, against the running server."""
 
+import gzip
 import http.client
 import json
 
+import numpy as np
 import pytest
 
 from tests.contract.server.conftest import until
@@ -167,3 +169,53 @@ def test_the_access_log_begins_and_ends_each_attempt(start_server, models):
         ("end", "q2", 400),
     ]
     assert {line["revision"] for line in lines} == {"r1"}
+
+
+def test_a_raw_body_is_the_one_input_and_the_outputs_come_raw(server):
+    answer = server.call(
+        "/v2/models/model/infer",
+        np.array([[1, -2.5, 3.25]], np.float32).tobytes(),
+        inference_header_content_length="0",
+    )
+
+    length = int(answer.headers["inference-header-content-length"])
+    (output,) = json.loads(answer.body[:length])["outputs"]
+    assert answer.headers["content-type"] == "application/octet-stream"
+    assert (output["name"], output["shape"]) == ("y", [1, 3])
+    assert np.frombuffer(answer.body[length:], np.float32).tolist() == [1, -2.5, 3.25]
+
+
+@pytest.mark.parametrize("length", ["-1", "a", "1e3", ""])
+def test_a_header_length_that_is_no_number_is_refused(server, length):
+    answer = server.call("/v2/models/model/infer", b"{}", inference_header_content_length=length)
+
+    assert (answer.status, answer.fields.keys()) == (400, {"error"})
+
+
+def test_the_first_protocol_is_served_beside(server):
+    answer = server.call("/v1/models/model:predict", {"instances": [[1, -2.5, 3.25]]})
+
+    assert (answer.status, answer.fields) == (200, {"predictions": [[1, -2.5, 3.25]]})
+    assert server.call("/v1/models").fields == {"models": ["model"]}
+    status = server.call("/v1/models/model").fields
+    assert (status["name"], status["ready"]) == ("model", True)
+    assert status["model_version_status"][0]["state"] == "AVAILABLE"
+    assert server.call("/v1/models/other:predict", {"instances": []}).status == 404
+    assert server.call("/v1/models/model:predict", {"rows": []}).status == 400
+    assert server.call("/v1/models/model:predict").status == 405
+
+
+def test_a_coding_that_nobody_knows_is_not_supported(server):
+    answer = server.call("/v2/models/model/infer", b"?", content_encoding="br")
+
+    assert (answer.status, answer.fields.keys()) == (415, {"error"})
+
+
+def test_a_large_answer_is_compressed_for_clients_that_ask(server):
+    values = [0.0] * 20_000
+    body = {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 20_000], "data": values}]}
+
+    answer = server.call("/v2/models/model/infer", body, accept_encoding="gzip")
+
+    assert answer.headers["content-encoding"] == "gzip"
+    assert json.loads(gzip.decompress(answer.body))["outputs"][0]["data"] == values

@@ -8,7 +8,7 @@ import pytest
 from slipway_server.core.dataplane import Dataplane
 from slipway_server.core.errors import ErrorKind, ServingError
 from slipway_server.core.registry import Registry
-from slipway_server.core.tensors import Datatype, InferenceRequest, Tensor
+from slipway_server.core.tensors import Datatype, InferenceRequest, RequestedOutput, Tensor
 from slipway_server.core.workers import Workers
 
 
@@ -36,7 +36,7 @@ def request(**changes) -> InferenceRequest:
         "model_version": None,
         "request_id": "r7",
         "inputs": (x,),
-        "output_names": None,
+        "outputs": (),
     }
     return InferenceRequest(**{**fields, **changes})
 
@@ -67,7 +67,7 @@ async def test_an_inference_names_the_version_that_computed_it(dataplane, regist
 async def test_only_the_outputs_asked_for_are_computed(dataplane, registry, make_model):
     registry.add(make_model("scale", "1"))
 
-    response = await dataplane.infer(request(output_names=("row_count",)))
+    response = await dataplane.infer(request(outputs=(RequestedOutput("row_count"),)))
 
     assert [output.name for output in response.outputs] == ["row_count"]
 

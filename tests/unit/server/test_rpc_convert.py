@@ -58,8 +58,8 @@ def test_empty_fields_mean_not_given():
     assert (
         request.model_version,
         request.request_id,
-        request.output_names,
-    ) == (None, None, None)
+        request.outputs,
+    ) == (None, None, ())
 
 
 @pytest.mark.parametrize(
