@@ -1,8 +1,9 @@
 """Telling clients that went away from pods that did not answer.
 
-Envoy's record of an attempt is the same for both if the router itself ended the attempt (no status,
-no flag) and if the pod gave up at the client's own deadline. Only the client's own record, in the other log, says that the client left. The two logs
-come on two streams in any order, so such an attempt waits a moment for that record.
+Envoy's record of an attempt is the same for both if the router itself ended the attempt (no
+status, no flag) and if the pod gave up at the client's own deadline. Only the client's own record,
+in the other log, says that the client left. The two logs come on two streams in any order, so such
+an attempt waits a moment for that record.
 
 Pure: time is passed in, nothing is sent.
 """
