@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import random
 import signal
@@ -50,6 +51,7 @@ from slipway_operator.shell.vitals import Vitals
 from slipway_operator.shell.work_queue import WorkQueue
 
 RESYNC_S: Final = 60.0
+RESYNC_ROUNDS: Final = 5  # in which each deployment is looked at once
 GATHER_S: Final = 5.0  # for ready routers to connect; a restart raises no weight that they tell of
 RETRY_S: Final = 2.0  # at start, until the API server answers
 BACKOFF_S_FIRST: Final = 0.2
@@ -249,14 +251,19 @@ class Operator:
                     self._ports.record(owner, int(port["port"]))
 
     async def _resync(self) -> None:
-        """Look at everything now and then: heals events that were lost."""
-        while True:
+        """Look at everything now and then: heals events that were lost.
+
+        Lists are read in each round, of deployments a part: a hundred that nobody touches would
+        ask the API server for more than all else together.
+        """
+        for turn in itertools.count():
             await asyncio.sleep(RESYNC_S)
             with contextlib.suppress(ApiError):
                 await self._census.take()
                 await self._read_routers()
                 await self._census.drop_unknown()
-            self._add_all()
+            for owner in sorted(self._census.known)[turn % RESYNC_ROUNDS :: RESYNC_ROUNDS]:
+                self._queue.add(_key(owner))
 
     def _routes(self) -> tuple[web.RouteDef, ...]:
         """Everything that the HTTP port answers."""
