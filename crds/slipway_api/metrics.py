@@ -36,6 +36,9 @@ BUILD_INFO: Final = "slipway_build_info"
 SERVER_REQUESTS: Final = "slipway_server_requests_total"
 SERVER_SECONDS: Final = "slipway_server_request_seconds"
 SERVER_WAITING: Final = "slipway_server_waiting_requests"
+SERVER_WAITING_ROWS: Final = "slipway_server_waiting_rows"
+SERVER_STAGE_SECONDS: Final = "slipway_server_stage_seconds"  # and: protocol, stage
+SERVER_BATCH_ROWS: Final = "slipway_server_batch_rows"
 SERVER_RUNNING: Final = "slipway_server_running_requests"
 
 # Routers: Envoy's names. Labels: slipway_namespace, slipway_deployment, slipway_revision,

@@ -10,6 +10,7 @@ from slipway_api import metrics as contract
 from slipway_server.attempts import AccessLog, Attempts
 from slipway_server.core.dataplane import Dataplane
 from slipway_server.core.registry import Model, Registry
+from slipway_server.core.scheduler import Limits
 from slipway_server.core.workers import Workers
 from slipway_server.fronts import GrpcListener, HttpListener
 from slipway_server.lifecycle import Lifecycle, stop_on_signals
@@ -31,12 +32,14 @@ async def serve(settings: Settings) -> None:
     workers = Workers(
         asyncio.get_running_loop(),
         thread_count=settings.concurrency,
-        queue_max=settings.queue_max,
     )
     registry = Registry()
-    dataplane = Dataplane(registry, workers)
     collectors = _collectors()
-    attempts = Attempts(_metrics(settings, collectors, workers), _access_log(settings))
+    metrics = Metrics(collectors, _labels(settings))
+    limits = Limits(settings.max_batch_size, settings.queue_max, settings.batch_delay_s)
+    dataplane = Dataplane(registry, workers, limits, observe=metrics.ran)
+    _watch(metrics, dataplane, workers)
+    attempts = Attempts(metrics, _access_log(settings))
     infer = InferPath(dataplane, attempts, body_bytes_max=settings.body_bytes_max)
     front = Front(
         dataplane, infer=infer, api=app.build(dataplane, collectors), revision=settings.revision
@@ -79,26 +82,32 @@ def _collectors() -> CollectorRegistry:
     return registry
 
 
-def _metrics(settings: Settings, registry: CollectorRegistry, workers: Workers) -> Metrics:
-    labels = {
+def _labels(settings: Settings) -> dict[str, str]:
+    return {
         "namespace": settings.namespace,
         "deployment": settings.deployment,
         "revision": settings.revision,
         "model": settings.model_name,
         "version": settings.model_version,
     }
-    metrics = Metrics(registry, labels)
+
+
+def _watch(metrics: Metrics, dataplane: Dataplane, workers: Workers) -> None:
     metrics.watch(
         contract.SERVER_WAITING,
         help_text="Inference requests that wait for a thread.",
-        read=lambda: workers.waiting_count,
+        read=lambda: dataplane.waiting_count,
+    )
+    metrics.watch(
+        contract.SERVER_WAITING_ROWS,
+        help_text="Rows of the inference requests that wait for a thread.",
+        read=lambda: dataplane.waiting_rows,
     )
     metrics.watch(
         contract.SERVER_RUNNING,
         help_text="Inferences that run, hanging ones included.",
         read=lambda: workers.running_count,
     )
-    return metrics
 
 
 def _access_log(settings: Settings) -> AccessLog | None:

@@ -4,18 +4,22 @@ Label values come from settings and from fixed tables, never from a client: a cl
 make series.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from slipway_api import metrics as contract
+from slipway_server.core.batching import Entry
+from slipway_server.core.registry import Model
 
 LABELS: Final = ("namespace", "deployment", "revision", "model", "version", "protocol", "code")
 # From a decision tree (well below a millisecond) to a minute.
 BUCKETS_S: Final = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
 )  # fmt: skip
+
+BUCKETS_ROWS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 
 class Metrics:
@@ -38,6 +42,13 @@ class Metrics:
             buckets=BUCKETS_S,
             registry=registry,
         )
+        self._batch_rows = Histogram(
+            contract.SERVER_BATCH_ROWS,
+            "Rows that ran together.",
+            tuple(self._labels),
+            buckets=BUCKETS_ROWS,
+            registry=registry,
+        ).labels(**self._labels)
         # Looking a child up by its labels costs more than counting.
         self._children: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
 
@@ -51,6 +62,10 @@ class Metrics:
         counter, histogram = children
         counter.inc()
         histogram.observe(seconds)
+
+    def ran(self, _: Model, batch: Sequence[Entry]) -> None:
+        """Observe a batch that has run."""
+        self._batch_rows.observe(batch[0].ran_with)
 
     def watch(self, name: str, *, help_text: str, read: Callable[[], float]) -> None:
         """Export a gauge that is read when it is scraped."""

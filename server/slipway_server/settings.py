@@ -41,7 +41,9 @@ class Settings:
     any_port: int = names.PORT_ANY
     threads: int = 1  # of ONNX Runtime, within one inference
     concurrency: int = 2  # inferences at once
-    queue_max: int = 256  # requests that wait; more are shed
+    queue_max: int = 256  # rows that wait; more are shed
+    max_batch_size: int = 32  # rows that run together; 1: each request alone
+    batch_delay_s: float = 0.0  # how long a batch that is not full waits for more
     body_bytes_max: int = _BODY_BYTES_MAX
     access_log: AccessLogFormat = AccessLogFormat.OFF
     grace_s: float = 5.0  # from SIGTERM until the listeners close: routers notice meanwhile
@@ -68,6 +70,8 @@ def read(environ: Mapping[str, str]) -> Settings:
         threads=env.integer("THREADS", 1, least=1),
         concurrency=env.integer("CONCURRENCY", 2, least=1),
         queue_max=env.integer("QUEUE_MAX", 256, least=0),
+        max_batch_size=env.integer("MAX_BATCH_SIZE", 32, least=1),
+        batch_delay_s=env.seconds("BATCH_DELAY_S", 0.0),
         body_bytes_max=env.integer("BODY_BYTES_MAX", _BODY_BYTES_MAX, least=1),
         access_log=env.parsed(
             "ACCESS_LOG", AccessLogFormat.OFF, parse=AccessLogFormat, expected="off or json"

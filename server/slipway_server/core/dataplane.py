@@ -4,16 +4,20 @@ Lives on one event loop; only inference leaves it, to the workers.
 """
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
-from slipway_server.backends.base import Backend
+from slipway_server.core.batching import Entry
 from slipway_server.core.classification import top_classes
 from slipway_server.core.errors import ServingError
 from slipway_server.core.registry import Model, Registry
-from slipway_server.core.signature import DYNAMIC, Signature, TensorSpec
-from slipway_server.core.tensors import Array, InferenceRequest, InferenceResponse, Tensor
+from slipway_server.core.scheduler import Limits, Scheduler
+from slipway_server.core.signature import Signature
+from slipway_server.core.tensors import InferenceRequest, InferenceResponse, Tensor
 from slipway_server.core.workers import Workers
+
+Observe = Callable[[Model, Sequence[Entry]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +34,31 @@ class ModelMetadata:
 class Dataplane:
     """All that the server can be asked."""
 
-    def __init__(self, registry: Registry, workers: Workers) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        workers: Workers,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+        *,
+        observe: Observe | None = None,
+    ) -> None:
+        """`observe` is told of each batch that has run."""
         self._registry = registry
         self._workers = workers
+        self._limits = limits
+        self._observe = observe
+        self._schedulers: dict[Model, Scheduler] = {}
         self._is_draining = False
+
+    @property
+    def waiting_count(self) -> int:
+        """Requests that no worker has taken yet."""
+        return sum(each.waiting_count for each in self._schedulers.values())
+
+    @property
+    def waiting_rows(self) -> int:
+        """Their rows."""
+        return sum(each.waiting_rows for each in self._schedulers.values())
 
     @property
     def is_draining(self) -> bool:
@@ -75,65 +100,66 @@ class Dataplane:
         """Every model, every version of one, or one; NOT_FOUND for one that is not here."""
         return self._registry.all(name, version)
 
-    async def infer(self, request: InferenceRequest) -> InferenceResponse:
+    async def infer(
+        self, request: InferenceRequest, *, deadline_ns: int | None = None
+    ) -> InferenceResponse:
         """Compute the outputs asked for.
 
-        Raises ServingError of every kind but TOO_LARGE and UNSUPPORTED. Cancelling drops a waiting
+        `deadline_ns`: when the client stops waiting, by `time.perf_counter_ns`. Raises
+        ServingError of every kind but TOO_LARGE and UNSUPPORTED. Cancelling drops a waiting
         request.
         """
         model = self._registry.find(request.model_name, request.model_version)
         began_ns = time.perf_counter_ns()
         try:
-            run = await self._run(model, request)
+            entry, outputs = await self._run(model, request, deadline_ns)
         except ServingError:
             model.statistics.failed(time.perf_counter_ns() - began_ns)
             raise
         model.statistics.succeeded(
-            row_count=run.row_count,
-            queue_ns=run.began_ns - began_ns,
-            compute_ns=run.ended_ns - run.began_ns,
+            row_count=entry.row_count,
+            queue_ns=entry.began_ns - entry.queued_ns,
+            compute_ns=entry.ended_ns - entry.began_ns,
             whole_ns=time.perf_counter_ns() - began_ns,
         )
-        return InferenceResponse(model.name, model.version, request.request_id, run.outputs)
+        return InferenceResponse(model.name, model.version, request.request_id, outputs)
 
-    async def _run(self, model: Model, request: InferenceRequest) -> "_Run":
+    async def _run(
+        self, model: Model, request: InferenceRequest, deadline_ns: int | None
+    ) -> tuple[Entry, tuple[Tensor, ...]]:
         signature = model.backend.signature
         feed = signature.feed(request.inputs)
         specs = signature.select([output.name for output in request.outputs])
-        run = _Run(model.backend, feed, specs)
-        await self._workers.run(run)
-        class_counts = {output.name: output.class_count for output in request.outputs}
-        run.outputs = tuple(
-            top_classes(output, class_counts.get(output.name, 0)) for output in run.outputs
-        )
-        return run
-
-
-class _Run:
-    """One inference, and when it began and ended (by `perf_counter_ns`)."""
-
-    __slots__ = ("_backend", "_feed", "_specs", "began_ns", "ended_ns", "outputs")
-
-    def __init__(
-        self, backend: Backend, feed: Mapping[str, Array], specs: Sequence[TensorSpec]
-    ) -> None:
-        self._backend, self._feed, self._specs = backend, feed, specs
-        self.began_ns = self.ended_ns = 0
-        self.outputs: tuple[Tensor, ...] = ()
-
-    @property
-    def row_count(self) -> int:
-        """Rows of the first input, if its first size may vary; else the request is one."""
-        spec = self._backend.signature.inputs[:1]
-        is_batch = bool(spec) and spec[0].shape[:1] == (DYNAMIC,)
-        return int(self._feed[spec[0].name].shape[0]) if is_batch else 1
-
-    def __call__(self) -> None:
-        self.began_ns = time.perf_counter_ns()
-        names = [spec.name for spec in self._specs]
-        arrays = self._backend.infer(self._feed, names)
-        self.outputs = tuple(
+        entry = Entry(feed, specs, is_batchable=model.is_batchable, deadline_ns=deadline_ns)
+        await self._scheduler(model).run(entry)
+        outputs = tuple(
             Tensor(spec.name, spec.datatype, array)
-            for spec, array in zip(self._specs, arrays, strict=True)
+            for spec, array in zip(specs, entry.arrays, strict=True)
         )
-        self.ended_ns = time.perf_counter_ns()
+        if any(output.class_count for output in request.outputs):
+            counts = [output.class_count for output in request.outputs]
+            pairs = zip(outputs, counts, strict=True)
+            outputs = tuple(top_classes(tensor, count) for tensor, count in pairs)
+        return entry, outputs
+
+    def _scheduler(self, model: Model) -> Scheduler:
+        found = self._schedulers.get(model)
+        if found is None:
+            limits = self._limits if model.is_batchable else replace(self._limits, row_count_max=1)
+            found = self._schedulers[model] = Scheduler(
+                self._workers,
+                model.backend,
+                limits,
+                observe=partial(self._ran, model),
+                now_ns=time.perf_counter_ns,
+            )
+        return found
+
+    def _ran(self, model: Model, batch: Sequence[Entry]) -> None:
+        runs = {entry.began_ns: entry for entry in batch}  # one, unless it failed together
+        for entry in runs.values():
+            model.statistics.executed(
+                row_count=entry.ran_with, compute_ns=entry.ended_ns - entry.began_ns
+            )
+        if self._observe is not None:
+            self._observe(model, batch)

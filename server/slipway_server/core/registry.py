@@ -10,17 +10,19 @@ from slipway_server.core.errors import ErrorKind, ServingError
 from slipway_server.core.statistics import Statistics
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Model:
-    """A loaded model that answers.
+    """A loaded model that answers; each is itself, whatever another one holds.
 
     `version` is the user's own word for it, `digest` that of its bytes: `sha256:<hex>`.
+    `is_batchable`: rows of several requests may run together.
     """
 
     name: str
     version: str
     backend: Backend
     digest: str = ""
+    is_batchable: bool = False
     statistics: Statistics = field(default_factory=Statistics)
 
 

@@ -77,6 +77,16 @@ class Signature:
             raise invalid("an output is asked for twice")
         return tuple(specs[name] for name in names)
 
+    @property
+    def is_batchable(self) -> bool:
+        """Whether the first size of every input and output may vary: rows, it seems."""
+        specs = (*self.inputs, *self.outputs)
+        return bool(self.inputs) and all(spec.shape[:1] == (DYNAMIC,) for spec in specs)
+
+    def probes(self, count: int) -> list[Mapping[str, Array]]:
+        """Feeds of one row each, which differ; other dynamic dimensions are 1."""
+        return [{spec.name: _probe(spec, index) for spec in self.inputs} for index in range(count)]
+
     def zeros(self) -> Mapping[str, Array]:
         """A feed of zeros (empty strings for BYTES); dynamic dimensions are 1."""
         return {spec.name: _zeros(spec) for spec in self.inputs}
@@ -87,6 +97,17 @@ def _zeros(spec: TensorSpec) -> Array:
     if spec.datatype is Datatype.BYTES:
         return np.full(shape, "", dtype=object)
     return np.zeros(shape, dtype=DTYPES[spec.datatype])
+
+
+def _probe(spec: TensorSpec, index: int) -> Array:
+    """Values from 0 to 1 that are others in each probe; of integers 0 and 1 in turn."""
+    zeros = _zeros(spec)
+    if spec.datatype is Datatype.BYTES:
+        return zeros
+    places = np.arange(zeros.size).reshape(zeros.shape)
+    if zeros.dtype.kind == "f":
+        return ((places * 7 + index * 3) % 11 / 11).astype(zeros.dtype)
+    return ((places + index) % 2).astype(zeros.dtype)
 
 
 def _names(names: Iterable[str]) -> str:

@@ -37,20 +37,23 @@ class Statistics:
         self.compute = Duration()
         self.by_batch_size: dict[int, Duration] = {}
 
-    def succeeded(self, *, row_count: int, queue_ns: int, compute_ns: int, whole_ns: int) -> None:
-        """Count a request that was answered; sizes of batches that nobody repeats are not kept."""
-        self.last_inference_ms = time.time_ns() // 1_000_000
-        self.inference_count += row_count
+    def executed(self, *, row_count: int, compute_ns: int) -> None:
+        """Count a run of the model; sizes of batches beyond a number of them are not kept."""
         self.execution_count += 1
-        self.success.add(whole_ns)
-        self.queue.add(queue_ns)
-        self.compute.add(compute_ns)
         batch = self.by_batch_size.get(row_count)
         if batch is None:
             if len(self.by_batch_size) >= BATCH_SIZES_KEPT:
                 return
             batch = self.by_batch_size[row_count] = Duration()
         batch.add(compute_ns)
+
+    def succeeded(self, *, row_count: int, queue_ns: int, compute_ns: int, whole_ns: int) -> None:
+        """Count a request that was answered."""
+        self.last_inference_ms = time.time_ns() // 1_000_000
+        self.inference_count += row_count
+        self.success.add(whole_ns)
+        self.queue.add(queue_ns)
+        self.compute.add(compute_ns)
 
     def failed(self, whole_ns: int) -> None:
         """Count a request that was refused or failed."""

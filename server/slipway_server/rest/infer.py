@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,6 +16,9 @@ from slipway_server.rest.disconnect import DisconnectWatch
 from slipway_server.rest.predict import Predict
 
 _log = logging.getLogger(__name__)
+# Envoy's word for how long it waits for this attempt ("x-envoy-expected-rq-timeout-ms").
+_TIMEOUT_MS: Final = b"x-envoy-expected-rq-timeout-ms"
+_DIGITS_MAX: Final = 9
 _VARY: Final = (b"vary", b"accept-encoding")
 _V2: Final = ("/v2/models/", "/infer", OpenInference())
 _V1: Final = ("/v1/models/", ":predict", Predict())
@@ -100,6 +104,7 @@ class InferPath:
         self, headers: dict[bytes, bytes], receive: Receive, target: Target
     ) -> _Outcome | None:
         """None when the client has gone."""
+        deadline_ns = _deadline_ns(headers.get(_TIMEOUT_MS))
         try:
             body = await self._read(headers, receive)
             if body is None:
@@ -107,7 +112,7 @@ class InferPath:
             request, encode = target.codec.decode(self._body(headers, body, target))
             watch = DisconnectWatch(receive)
             try:
-                response = await self._dataplane.infer(request)
+                response = await self._dataplane.infer(request, deadline_ns=deadline_ns)
             except asyncio.CancelledError:
                 if watch.is_client_gone:
                     return None
@@ -154,6 +159,13 @@ class InferPath:
         return ServingError(
             ErrorKind.TOO_LARGE, f"the request body exceeds {self._body_bytes_max} bytes"
         )
+
+
+def _deadline_ns(timeout_ms: bytes | None) -> int | None:
+    """Until when the router waits, by `time.perf_counter_ns`; what makes no sense is not said."""
+    if timeout_ms is None or not timeout_ms.isdigit() or len(timeout_ms) > _DIGITS_MAX:
+        return None
+    return time.perf_counter_ns() + int(timeout_ms) * 1_000_000
 
 
 def _header_length(value: bytes | None) -> int | None:

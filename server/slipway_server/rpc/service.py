@@ -5,6 +5,7 @@ Triton that this server does not have.
 """
 
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeAlias
 
@@ -82,7 +83,7 @@ class InferenceService:
         attempt = self._attempts.begin("grpc", path=INFER_PATH, request_id=request_id)
         code = grpc.StatusCode.CANCELLED
         try:
-            answer, code, message = await self._outcome(request)
+            answer, code, message = await self._outcome(request, _deadline_ns(context))
             stamps = self._stamps(request_id)
             if code is not grpc.StatusCode.OK:
                 await context.abort(code, message, stamps)
@@ -91,10 +92,13 @@ class InferenceService:
         finally:
             attempt.end(errors.number(code), code.name)
 
-    async def _outcome(self, request: Any) -> tuple[Any, grpc.StatusCode, str]:
+    async def _outcome(
+        self, request: Any, deadline_ns: int | None
+    ) -> tuple[Any, grpc.StatusCode, str]:
         """The answer, or None with a code and a message."""
         try:
-            response = await self._dataplane.infer(convert.decode(request))
+            decoded = convert.decode(request)
+            response = await self._dataplane.infer(decoded, deadline_ns=deadline_ns)
             return convert.encode(response), grpc.StatusCode.OK, ""
         except ServingError as err:
             return None, errors.CODES[err.kind], err.message
@@ -138,6 +142,12 @@ class InferenceService:
     async def _repository_index(self, _: Any) -> Any:
         fields = {"models": [configuration.entry(model) for model in self._dataplane.models()]}
         return json_format.ParseDict(fields, service_pb2.RepositoryIndexResponse())
+
+
+def _deadline_ns(context: Context) -> int | None:
+    """The client's own deadline, by `time.perf_counter_ns`."""
+    left_s = context.time_remaining()
+    return None if left_s is None else time.perf_counter_ns() + int(left_s * 1e9)
 
 
 def _request_id(context: Context) -> str:

@@ -14,7 +14,7 @@ from slipway_server.core.workers import Workers
 
 @pytest.fixture
 async def workers():
-    made = Workers(asyncio.get_running_loop(), thread_count=1, queue_max=4)
+    made = Workers(asyncio.get_running_loop(), thread_count=1)
     yield made
     made.close()
 

@@ -40,7 +40,7 @@ class Listener:
 @pytest.fixture
 async def house():
     registry = Registry()
-    workers = Workers(asyncio.get_running_loop(), thread_count=1, queue_max=1)
+    workers = Workers(asyncio.get_running_loop(), thread_count=1)
     yield registry, Dataplane(registry, workers)
     workers.close()
 

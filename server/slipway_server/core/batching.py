@@ -1,0 +1,160 @@
+"""Batches: which waiting requests run together, and what each gets of the result.
+
+Requests run together if their inputs differ in nothing but the number of rows. Rows are counted,
+not requests. A batch that fails is run again one request at a time, so that one client's row cannot
+fail another's.
+
+Pure but for `compute`, which runs the model in the calling thread.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import Final
+
+import numpy as np
+
+from slipway_server.backends.base import Backend
+from slipway_server.core.errors import ErrorKind, ServingError
+from slipway_server.core.signature import TensorSpec
+from slipway_server.core.tensors import Array
+
+ShapeKey = tuple[tuple[int, ...], ...]
+_PROBE_COUNT: Final = 3
+_RELATIVE_MAX: Final = 1e-3
+_ABSOLUTE_MAX: Final = 1e-5
+
+
+class Entry:
+    """One request while it waits, runs and has run.
+
+    Times are of `time.perf_counter_ns`; `deadline_ns` None: nobody said how long the client waits.
+    `arrays` are the outputs in the order of `specs`; `error` is there instead if it failed.
+    `ran_with` is how many rows ran together.
+    """
+
+    __slots__ = (
+        *("feed", "specs", "row_count", "key", "deadline_ns"),
+        *("queued_ns", "began_ns", "ended_ns", "ran_with", "arrays", "error"),
+    )
+
+    def __init__(
+        self,
+        feed: Mapping[str, Array],
+        specs: Sequence[TensorSpec],
+        *,
+        is_batchable: bool,
+        deadline_ns: int | None,
+    ) -> None:
+        self.feed = feed
+        self.specs = specs
+        arrays = feed.values()
+        self.row_count = next(iter(arrays)).shape[0] if is_batchable else 1
+        self.key: ShapeKey = tuple(array.shape[1:] for array in arrays)
+        self.deadline_ns = deadline_ns
+        self.queued_ns = time.perf_counter_ns()
+        self.began_ns = self.ended_ns = 0
+        self.ran_with = 0
+        self.arrays: Sequence[Array] = ()
+        self.error: Exception | None = None
+
+    @property
+    def can_share(self) -> bool:
+        """Whether it has rows, and all inputs have as many."""
+        return self.row_count > 0 and all(
+            array.shape[0] == self.row_count for array in self.feed.values()
+        )
+
+
+def choose(waiting: Sequence[Entry], row_count_max: int) -> list[Entry]:
+    """The batch that runs next: the oldest entry, and what fits to it, in order of arrival.
+
+    An entry that alone has more rows than the limit runs alone.
+    """
+    first = waiting[0]
+    chosen, row_count = [first], first.row_count
+    if row_count >= row_count_max or not first.can_share:
+        return chosen
+    for entry in islice(waiting, 1, None):
+        is_alike = entry.key == first.key and entry.can_share
+        if is_alike and row_count + entry.row_count <= row_count_max:
+            chosen.append(entry)
+            row_count += entry.row_count
+            if row_count == row_count_max:
+                break
+    return chosen
+
+
+def compute(backend: Backend, batch: Sequence[Entry]) -> None:
+    """Run a batch; afterwards each entry has its arrays or its error."""
+    if len(batch) > 1:
+        began_ns = time.perf_counter_ns()
+        try:
+            _together(backend, batch)
+        except Exception:  # noqa: BLE001 - whose fault it is shows one by one
+            pass
+        else:
+            _stamp(batch, began_ns, sum(entry.row_count for entry in batch))
+            return
+    for entry in batch:
+        began_ns = time.perf_counter_ns()
+        try:
+            entry.arrays = _alone(backend, entry)
+        except Exception as err:  # noqa: BLE001 - belongs to the request, which is answered with it
+            entry.error = err
+        _stamp([entry], began_ns, entry.row_count)
+
+
+def _stamp(entries: Sequence[Entry], began_ns: int, row_count: int) -> None:
+    ended_ns = time.perf_counter_ns()
+    for entry in entries:
+        entry.began_ns, entry.ended_ns, entry.ran_with = began_ns, ended_ns, row_count
+
+
+def shares_rows(backend: Backend) -> bool:
+    """Whether rows that run together get what each would get alone; asked once, by trying it.
+
+    A model may mix its rows (a mean over the batch, an attention over it), whatever its signature
+    says. Rows are small and different, so that mixing shows.
+    """
+    signature = backend.signature
+    if not signature.is_batchable:
+        return False
+    entries = [
+        Entry(row, signature.outputs, is_batchable=True, deadline_ns=None)
+        for row in signature.probes(_PROBE_COUNT)
+    ]
+    try:
+        _together(backend, entries)
+        together = [entry.arrays for entry in entries]
+        alone = [_alone(backend, entry) for entry in entries]
+    except ServingError:
+        return False
+    pairs = zip(together, alone, strict=True)
+    return all(_are_alike(a, b) for shared, own in pairs for a, b in zip(shared, own, strict=True))
+
+
+def _alone(backend: Backend, entry: Entry) -> Sequence[Array]:
+    return backend.infer(entry.feed, [spec.name for spec in entry.specs])
+
+
+def _are_alike(one: Array, other: Array) -> bool:
+    if one.shape != other.shape:
+        return False
+    if one.dtype.kind == "f":  # sums are made in another order when there are more rows
+        return np.allclose(one, other, rtol=_RELATIVE_MAX, atol=_ABSOLUTE_MAX, equal_nan=True)
+    return np.array_equal(one, other)
+
+
+def _together(backend: Backend, batch: Sequence[Entry]) -> None:
+    names = list(dict.fromkeys(spec.name for entry in batch for spec in entry.specs))
+    feed = {name: np.concatenate([entry.feed[name] for entry in batch]) for name in batch[0].feed}
+    outputs = dict(zip(names, backend.infer(feed, names), strict=True))
+    row_count = sum(entry.row_count for entry in batch)
+    if any(array.shape[:1] != (row_count,) for array in outputs.values()):
+        raise ServingError(ErrorKind.INTERNAL, "an output has not as many rows as the inputs")
+    first = 0
+    for entry in batch:
+        rows = slice(first, first + entry.row_count)
+        entry.arrays = [outputs[spec.name][rows] for spec in entry.specs]
+        first += entry.row_count

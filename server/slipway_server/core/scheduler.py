@@ -1,0 +1,164 @@
+"""The queue in front of a model: bounded, by rows, and without a timer.
+
+Whatever arrived while the workers were busy runs together next; a request that finds one idle goes
+at once. A delay, if somebody sets one, holds a batch that is not full for so long. A request whose
+deadline cannot be met is shed when it arrives, so that it may be tried elsewhere in time.
+
+Used from one event loop.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from slipway_server.backends.base import Backend
+from slipway_server.core import batching
+from slipway_server.core.batching import Entry
+from slipway_server.core.errors import ErrorKind, ServingError
+from slipway_server.core.workers import Workers
+
+_SMOOTHING = 0.2  # of what a batch takes; some five batches back
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How requests wait. `row_count_max` 1 means that none run together.
+
+    `waiting_rows_max`: more are shed, but one request may always wait. `delay_s`: for how long a
+    batch that is not full is held.
+    """
+
+    row_count_max: int = 32
+    waiting_rows_max: int = 256
+    delay_s: float = 0.0
+
+
+class Scheduler:
+    """Runs the requests of one model."""
+
+    def __init__(
+        self,
+        workers: Workers,
+        backend: Backend,
+        limits: Limits,
+        *,
+        observe: Callable[[Sequence[Entry]], None],
+        now_ns: Callable[[], int],
+    ) -> None:
+        """`observe` is told of each batch that has run."""
+        self._workers, self._backend, self._limits = workers, backend, limits
+        self._observe, self._now_ns = observe, now_ns
+        self._loop = asyncio.get_running_loop()
+        self._waiting: deque[Entry] = deque()
+        self._futures: dict[Entry, asyncio.Future[None]] = {}
+        self._waiting_rows = 0
+        self._is_woken = False
+        self._batch_ns = 0.0
+        self._batch_rows = 1.0
+
+    @property
+    def waiting_count(self) -> int:
+        """Requests that no worker has taken yet."""
+        return len(self._waiting)
+
+    @property
+    def waiting_rows(self) -> int:
+        """Their rows."""
+        return self._waiting_rows
+
+    async def run(self, entry: Entry) -> None:
+        """Wait until an entry has run; raises its error, or OVERLOADED at once."""
+        self._admit(entry)
+        future = self._futures[entry] = self._loop.create_future()
+        self._waiting.append(entry)
+        self._waiting_rows += entry.row_count
+        self.wake()
+        try:
+            await future
+        except asyncio.CancelledError:
+            self._drop(entry)
+            raise
+        if entry.error is not None:
+            raise entry.error
+
+    def wake(self) -> None:
+        """Look for work once everything that has arrived by now is in the queue."""
+        if not self._is_woken:
+            self._is_woken = True
+            self._loop.call_soon(self._dispatch)
+
+    def _admit(self, entry: Entry) -> None:
+        row_count = self._waiting_rows + entry.row_count
+        if self._waiting and row_count > self._limits.waiting_rows_max:
+            raise _overloaded(f"{self._waiting_rows} rows wait already")
+        if entry.deadline_ns is not None:
+            lasts_ns = self._batch_ns * (1 + self._waiting_rows / self._batch_rows)
+            if self._now_ns() + lasts_ns > entry.deadline_ns:
+                raise _overloaded("the queue is longer than the client waits")
+
+    def _dispatch(self) -> None:
+        self._is_woken = False
+        while self._waiting and self._workers.has_idle:
+            self._fail_late()
+            if not self._waiting or self._is_held():
+                return
+            batch = batching.choose(self._waiting, self._limits.row_count_max)
+            self._take(batch)
+            job = partial(batching.compute, self._backend, batch)
+            self._workers.run(job, done=partial(self._ended, batch))
+
+    def _is_held(self) -> bool:
+        """Whether the next batch waits for more, and if so, for how much longer at most."""
+        if not self._limits.delay_s or self._waiting_rows >= self._limits.row_count_max:
+            return False
+        waited_s = (self._now_ns() - self._waiting[0].queued_ns) / 1e9
+        if waited_s >= self._limits.delay_s:
+            return False
+        self._loop.call_later(self._limits.delay_s - waited_s, self.wake)
+        return True
+
+    def _take(self, batch: Sequence[Entry]) -> None:
+        if len(batch) == len(self._waiting):
+            self._waiting.clear()
+        else:
+            taken = set(batch)
+            self._waiting = deque(entry for entry in self._waiting if entry not in taken)
+        self._waiting_rows -= sum(entry.row_count for entry in batch)
+
+    def _fail_late(self) -> None:
+        """Answer those whose clients have given up by now, instead of computing for nobody."""
+        now_ns = self._now_ns()
+        late = [e for e in self._waiting if e.deadline_ns is not None and e.deadline_ns <= now_ns]
+        if late:
+            self._take(late)
+            for entry in late:
+                entry.error = _overloaded("the request waited for as long as the client does")
+                self._settle(entry)
+
+    def _drop(self, entry: Entry) -> None:
+        self._futures.pop(entry, None)
+        if entry in self._waiting:
+            self._take([entry])
+
+    def _ended(self, batch: Sequence[Entry]) -> None:
+        spent_ns = batch[-1].ended_ns - batch[0].began_ns
+        rows = sum(entry.row_count for entry in batch)
+        weight = _SMOOTHING if self._batch_ns else 1.0
+        self._batch_ns += weight * (spent_ns - self._batch_ns)
+        self._batch_rows += weight * (max(rows, 1) - self._batch_rows)
+        self._observe(batch)
+        for entry in batch:
+            self._settle(entry)
+        if self._waiting:
+            self.wake()
+
+    def _settle(self, entry: Entry) -> None:
+        future = self._futures.pop(entry, None)
+        if future is not None and not future.done():  # else the caller has gone
+            future.set_result(None)
+
+
+def _overloaded(why: str) -> ServingError:
+    return ServingError(ErrorKind.OVERLOADED, f"{why}; try again later")
