@@ -85,9 +85,12 @@ def choose(waiting: Sequence[Entry], row_count_max: int) -> list[Entry]:
     return chosen
 
 
-def compute(backend: Backend, batch: Sequence[Entry]) -> None:
-    """Run a batch; afterwards each entry has its arrays or its error."""
-    if len(batch) > 1:
+def compute(backend: Backend, batch: Sequence[Entry], *, is_shared: bool = True) -> None:
+    """Run a batch; afterwards each entry has its arrays or its error.
+
+    `is_shared` False: one after the other, for models whose rows must not meet.
+    """
+    if is_shared and len(batch) > 1:
         began_ns = time.perf_counter_ns()
         try:
             _together(backend, batch)

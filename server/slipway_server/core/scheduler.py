@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from itertools import islice
+from typing import Final
 
 from slipway_server.backends.base import Backend
 from slipway_server.core import batching
@@ -19,7 +21,8 @@ from slipway_server.core.batching import Entry
 from slipway_server.core.errors import ErrorKind, ServingError
 from slipway_server.core.workers import Workers
 
-_SMOOTHING = 0.2  # of what a batch takes; some five batches back
+_SMOOTHING: Final = 0.2  # of what a batch takes; some five batches back
+_SERIES_NS: Final = 500_000  # runs that go to a worker together end within this time of each other
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +107,23 @@ class Scheduler:
             self._fail_late()
             if not self._waiting or self._is_held():
                 return
-            batch = batching.choose(self._waiting, self._limits.row_count_max)
+            batch = self._choose()
             self._take(batch)
-            job = partial(batching.compute, self._backend, batch)
+            job = partial(
+                batching.compute, self._backend, batch, is_shared=self._limits.row_count_max > 1
+            )
             self._workers.run(job, done=partial(self._ended, batch))
+
+    def _choose(self) -> list[Entry]:
+        """The next batch. Without any, as many short runs as one may wait for the others' ends.
+
+        Handing work to a thread and back costs more than a small model.
+        """
+        if self._limits.row_count_max > 1:
+            return batching.choose(self._waiting, self._limits.row_count_max)
+        run_ns = self._batch_ns / self._batch_rows
+        count = max(1, int(_SERIES_NS / run_ns)) if run_ns else 1
+        return list(islice(self._waiting, count))
 
     def _is_held(self) -> bool:
         """Whether the next batch waits for more, and if so, for how much longer at most."""

@@ -15,11 +15,13 @@ LISTEN_AFTER_S: Final = 0.25
 class DisconnectWatch:
     """Cancels the task that made it when the client disconnects. The body must be read."""
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, loop: asyncio.AbstractEventLoop) -> None:
+        """`loop` is the running one: asking for it costs a system call, once per request."""
         self._receive = receive
-        self._task = asyncio.current_task()
+        self._loop = loop
+        self._task = asyncio.current_task(loop)
         self._listener: asyncio.Task[None] | None = None
-        self._timer = asyncio.get_running_loop().call_later(LISTEN_AFTER_S, self._begin)
+        self._timer = loop.call_later(LISTEN_AFTER_S, self._begin)
         self.is_client_gone = False
 
     def stop(self) -> None:
@@ -29,7 +31,7 @@ class DisconnectWatch:
             self._listener.cancel()
 
     def _begin(self) -> None:
-        self._listener = asyncio.get_running_loop().create_task(self._listen())
+        self._listener = self._loop.create_task(self._listen())
 
     async def _listen(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":

@@ -67,6 +67,7 @@ class InferPath:
         self._dataplane = dataplane
         self._attempts = attempts
         self._body_bytes_max = body_bytes_max
+        self._loop = asyncio.get_running_loop()
 
     async def handle(
         self, scope: Scope, receive: Receive, send: Send, *, target: Target, stamps: list[Header]
@@ -110,7 +111,7 @@ class InferPath:
             if body is None:
                 return None
             request, encode = target.codec.decode(self._body(headers, body, target))
-            watch = DisconnectWatch(receive)
+            watch = DisconnectWatch(receive, self._loop)
             try:
                 response = await self._dataplane.infer(request, deadline_ns=deadline_ns)
             except asyncio.CancelledError:

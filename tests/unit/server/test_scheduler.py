@@ -21,7 +21,11 @@ class Echo:
     platform, name = "test", "test"
     signature = Signature((TensorSpec("x", Datatype.FP32, (-1, 1)),), (Y,))
 
+    def __init__(self) -> None:
+        self.runs: list[int] = []
+
     def infer(self, feed, outputs):
+        self.runs.append(feed["x"].shape[0])
         return [feed["x"]]
 
 
@@ -47,12 +51,12 @@ class Stage:
     """A scheduler, and a clock that stands still until it is moved."""
 
     def __init__(self, limits: Limits) -> None:
-        self.workers = HandWorkers()
+        self.workers, self.echo = HandWorkers(), Echo()
         self.batches: list[int] = []
         self.moved_ns = 0
         self.scheduler = Scheduler(
             self.workers,
-            Echo(),
+            self.echo,
             limits,
             observe=lambda batch: self.batches.append(len(batch)),
             now_ns=lambda: time.perf_counter_ns() + self.moved_ns,
@@ -172,6 +176,19 @@ async def test_what_has_waited_past_its_deadline_is_not_computed(stage):
     assert isinstance(late.exception(), ServingError)
     assert patient.result() == 1
     assert stage.batches == [1, 1]
+
+
+async def test_without_batching_each_request_runs_alone_and_short_ones_go_together():
+    stage = Stage(Limits(row_count_max=1))
+    await stage.ask(1)
+    waiting = await stage.ask(1, 1, 1)
+
+    stage.scheduler._batch_ns = 0.25 * MS  # what runs took lately; the next changes it by a fifth
+    await stage.finish()
+    await stage.finish()
+
+    assert stage.echo.runs == [1, 1, 1]
+    assert [task.done() for task in waiting] == [True, True, False]
 
 
 async def test_a_delay_holds_a_batch_until_it_is_full():
