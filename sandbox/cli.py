@@ -22,6 +22,8 @@ def main(argv: Sequence[str]) -> int:
     try:
         if argv and argv[0] == "demo":
             return commands.demo(argv[1:])
+        if argv and argv[0] == "bench":
+            return commands.bench(argv[1:])
         if argv and argv[0] == "report":
             return commands.report(argv[1:])
         arguments = _parser().parse_args(argv)
@@ -85,6 +87,7 @@ def _add_clients(add: Callable[..., argparse.ArgumentParser]) -> None:
     # Listed here for the help only: `main` hands these over before options are looked at.
     add(commands.status, "demo", text="show four model changes under load; see demo --help")
     add(commands.status, "report", text="recompute the demo's report: report LEDGER")
+    add(commands.status, "bench", text="measure the model server beside others: bench server")
 
 
 def _add_checks(add: Callable[..., argparse.ArgumentParser]) -> None:

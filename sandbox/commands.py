@@ -44,6 +44,9 @@ LOCKS: Final = {
     "server": ("server",),
     "router": ("router",),
     "s3server": ("s3server",),
+    "peer-kserve": ("peer-kserve",),
+    "peer-mlserver": ("peer-mlserver",),
+    "peer-triton": ("peer-triton",),
     "build": ("build",),
     "go": ("go",),
     "lock": ("lock",),
@@ -126,6 +129,15 @@ def demo(arguments: Sequence[str]) -> int:
     from bench import demo as demo_module  # only this command needs the training libraries
 
     return demo_module.main(arguments)
+
+
+def bench(arguments: Sequence[str]) -> int:
+    """Measure something beside others; `server` is the only thing so far."""
+    if list(arguments[:1]) != ["server"]:
+        raise SandboxError("say what to measure: ./dev bench server [--help]")
+    from bench.server.__main__ import main
+
+    return main(arguments[1:])
 
 
 def report(arguments: Sequence[str]) -> int:

@@ -48,6 +48,7 @@ IMAGES: Final = (
 )
 
 
+BENCH: Final = (Package("wrk", "wrk", "loads the servers that are compared"),)
 CURL: Final = Package("curl", "curl", "sends the requests of `./dev curl`")
 
 

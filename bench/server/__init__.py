@@ -1,0 +1,1 @@
+"""Our model server beside others: the same models, the same load, the same processor."""
