@@ -19,7 +19,7 @@ import onnxruntime
 
 from bench.server import load, models, peers, report
 from bench.server.models import Sample
-from bench.server.peers import Peer, Running
+from bench.server.peers import Order, Peer, Running
 from bench.server.report import Cell, Reading
 from sandbox import packages
 from sandbox.progress import Log, Progress
@@ -45,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
                 starts += [_start(server, sample) for server in servers]
                 for turn in range(options.rounds):
                     log(f"{sample.name}: round {turn + 1} of {options.rounds}")
-                    readings += _round(servers, sample, turn, options)
+                    readings += _round(servers, sample, turn=turn, options=options)
     found = report.rows(readings)
     print(report.table(found))
     for start in starts:
@@ -85,7 +85,7 @@ def _running(
             folder = scratch / f"{sample.name}-{index}-{peer.name}"
             folder.mkdir()
             port = peers.free_port()
-            launch = peer.write(folder, sample, port, peer.python(log))
+            launch = peer.write(Order(folder, sample, port, peer.python(log)))
             server = Running(peer, launch, port=port, log=folder / "log")
             stack.callback(server.end)
             found = server.ask(sample)
@@ -113,7 +113,7 @@ def _start(server: Running, sample: Sample) -> dict[str, Any]:
 
 
 def _round(
-    servers: Sequence[Running], sample: Sample, turn: int, options: argparse.Namespace
+    servers: Sequence[Running], sample: Sample, *, turn: int, options: argparse.Namespace
 ) -> Iterator[Reading]:
     for server in servers:
         protocols = ("json", "binary") if server.peer.has_binary else ("json",)

@@ -65,6 +65,7 @@ def _sample(name: str, path: Path, row: np.ndarray[Any, np.dtype[np.float32]]) -
 
 def _graph(
     nodes: Sequence[onnx.NodeProto],
+    *,
     inputs: Sequence[int],
     outputs: Sequence[int],
     weights: dict[str, Any],
@@ -88,7 +89,7 @@ def _iris(random: np.random.Generator) -> onnx.ModelProto:
         helper.make_node("MatMul", [INPUT, "w"], ["h"]),
         helper.make_node("Softmax", ["h"], [OUTPUT]),
     ]
-    return _graph(nodes, [4], [3], {"w": random.normal(size=(4, 3))})
+    return _graph(nodes, inputs=[4], outputs=[3], weights={"w": random.normal(size=(4, 3))})
 
 
 def _mlp(random: np.random.Generator) -> onnx.ModelProto:
@@ -104,7 +105,7 @@ def _mlp(random: np.random.Generator) -> onnx.ModelProto:
         if not is_last:
             nodes.append(helper.make_node("Relu", [made], [f"r{index}"]))
             last = f"r{index}"
-    return _graph(nodes, sizes[:1], sizes[-1:], weights)
+    return _graph(nodes, inputs=sizes[:1], outputs=sizes[-1:], weights=weights)
 
 
 def _cnn(random: np.random.Generator) -> onnx.ModelProto:
@@ -133,7 +134,7 @@ def _cnn(random: np.random.Generator) -> onnx.ModelProto:
         helper.make_node("Flatten", ["p"], ["f"]),
         helper.make_node("MatMul", ["f", "w"], [OUTPUT]),
     ]
-    return _graph(nodes, [3, 112, 112], [10], weights)
+    return _graph(nodes, inputs=[3, 112, 112], outputs=[10], weights=weights)
 
 
 def _trees() -> onnx.ModelProto:

@@ -40,14 +40,24 @@ class Launch:
 
 
 @dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be served, where, by which Python; `folder` is for the server's own files."""
+
+    folder: Path
+    sample: Sample
+    port: int
+    python: Path
+
+
+@dataclass(frozen=True, slots=True)
 class Peer:
-    """A server by name; `write` puts its files into a folder and tells how to start it.
+    """A server by name; `write` writes its files and tells how to start it.
 
     `requirements` is its file of `requirements/`, empty for the project's own environment.
     """
 
     name: str
-    write: Callable[[Path, Sample, int, Path], Launch]
+    write: Callable[[Order], Launch]
     requirements: str = ""
     is_batching: bool = False
     has_binary: bool = False
@@ -147,77 +157,77 @@ def free_port() -> int:
         return port
 
 
-def _slipway(batch_size: int) -> Callable[[Path, Sample, int, Path], Launch]:
-    def write(folder: Path, sample: Sample, port: int, python: Path) -> Launch:
+def _slipway(batch_size: int) -> Callable[[Order], Launch]:
+    def write(order: Order) -> Launch:
         settings = {
             "MODEL_NAME": _MODEL,
-            "MODEL_URI": f"file://{sample.path}",
-            "MODEL_DIR": str(folder / "bytes"),
-            "TERMINATION_LOG": str(folder / "termination"),
+            "MODEL_URI": f"file://{order.sample.path}",
+            "MODEL_DIR": str(order.folder / "bytes"),
+            "TERMINATION_LOG": str(order.folder / "termination"),
             "HOST": "127.0.0.1",
-            "HTTP_PORT": str(port),
+            "HTTP_PORT": str(order.port),
             "GRPC_PORT": "0",
             "ANY_PORT": "0",
             "MAX_BATCH_SIZE": str(batch_size),
         }
         path = os.pathsep.join(str(checkout() / name) for name in ("crds", "server"))
         environment = {f"SLIPWAY_SERVER_{name}": value for name, value in settings.items()}
-        return Launch((python, "-m", "slipway_server"), environment | {"PYTHONPATH": path})
+        return Launch((order.python, "-m", "slipway_server"), environment | {"PYTHONPATH": path})
 
     return write
 
 
-def _script(text: str) -> Callable[[Path, Sample, int, Path], Launch]:
-    def write(folder: Path, sample: Sample, port: int, python: Path) -> Launch:
-        file = folder / "serve.py"
+def _script(text: str) -> Callable[[Order], Launch]:
+    def write(order: Order) -> Launch:
+        file = order.folder / "serve.py"
         file.write_text(text)
-        return Launch((python, file, sample.path, str(port)), {})
+        return Launch((order.python, file, order.sample.path, str(order.port)), {})
 
     return write
 
 
-def _mlserver(folder: Path, sample: Sample, port: int, python: Path) -> Launch:
-    (folder / "model.py").write_text(programs.MLSERVER)
+def _mlserver(order: Order) -> Launch:
+    (order.folder / "model.py").write_text(programs.MLSERVER)
     model = {
         "name": _MODEL,
         "implementation": "model.Onnx",
-        "parameters": {"uri": str(sample.path)},
+        "parameters": {"uri": str(order.sample.path)},
     }
-    (folder / "model-settings.json").write_text(json.dumps(model))
+    (order.folder / "model-settings.json").write_text(json.dumps(model))
     settings = {
         "host": "127.0.0.1",
-        "http_port": port,
+        "http_port": order.port,
         "grpc_port": free_port(),
         "metrics_port": free_port(),
         "parallel_workers": 0,  # its default costs more than half of the throughput on one core
         "debug": False,
     }
-    (folder / "settings.json").write_text(json.dumps(settings))
-    return Launch((python.parent / "mlserver", "start", folder), {})
+    (order.folder / "settings.json").write_text(json.dumps(settings))
+    return Launch((order.python.parent / "mlserver", "start", order.folder), {})
 
 
-def _triton(batching: str) -> Callable[[Path, Sample, int, Path], Launch]:
-    def write(folder: Path, sample: Sample, port: int, python: Path) -> Launch:
-        model = folder / "models" / _MODEL
+def _triton(batching: str) -> Callable[[Order], Launch]:
+    def write(order: Order) -> Launch:
+        model = order.folder / "models" / _MODEL
         (model / "1").mkdir(parents=True)
-        packages = next(python.parent.parent.glob("lib/python*/site-packages"))
+        packages = next(order.python.parent.parent.glob("lib/python*/site-packages"))
         (model / "1" / "model.py").write_text(
-            programs.TRITON.format(path=str(sample.path), packages=str(packages))
+            programs.TRITON.format(path=str(order.sample.path), packages=str(packages))
         )
-        inputs = list(sample.row.shape[1:])
+        inputs = list(order.sample.row.shape[1:])
         config = programs.TRITON_CONFIG.format(inputs=inputs, batching=batching)
         (model / "config.pbtxt").write_text(config)
         triton = packages / "pytriton" / "tritonserver"
-        backend = folder / "backends" / "python"
+        backend = order.folder / "backends" / "python"
         backend.mkdir(parents=True)
         stubs = triton / "python_backend_stubs" / f"{sys.version_info[0]}.{sys.version_info[1]}"
         for file in (*(triton / "backends" / "python").iterdir(), *stubs.iterdir()):
             (backend / file.name).symlink_to(file)
         command = (
             triton / "bin" / "tritonserver",
-            f"--model-repository={folder / 'models'}",
-            f"--backend-directory={folder / 'backends'}",
-            f"--http-port={port}",
+            f"--model-repository={order.folder / 'models'}",
+            f"--backend-directory={order.folder / 'backends'}",
+            f"--http-port={order.port}",
             *("--allow-grpc=false", "--allow-metrics=false", "--http-address=127.0.0.1"),
             *("--http-thread-count=2", "--log-info=false"),
         )
