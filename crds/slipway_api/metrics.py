@@ -37,7 +37,6 @@ SERVER_REQUESTS: Final = "slipway_server_requests_total"
 SERVER_SECONDS: Final = "slipway_server_request_seconds"
 SERVER_WAITING: Final = "slipway_server_waiting_requests"
 SERVER_WAITING_ROWS: Final = "slipway_server_waiting_rows"
-SERVER_STAGE_SECONDS: Final = "slipway_server_stage_seconds"  # and: protocol, stage
 SERVER_BATCH_ROWS: Final = "slipway_server_batch_rows"
 SERVER_RUNNING: Final = "slipway_server_running_requests"
 

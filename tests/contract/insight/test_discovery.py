@@ -62,7 +62,7 @@ async def test_prometheus_finds_every_pod_with_what_it_is_a_part_of(tmp_path: Pa
         (world.status.candidate, "candidate"),
     }
     assert {(each["namespace"], each["modeldeployment"]) for each in models} == {("ml", "churn")}
-    assert [each["pod"] for each in routers] == ["router-a", "router-b"]
+    assert {each["pod"] for each in routers} == {"router-a", "router-b"}
     assert [each["pod"] for each in labels if each.get("component") == "operator"] == ["operator-a"]
 
 
