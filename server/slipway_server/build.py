@@ -2,7 +2,8 @@
 
 import asyncio
 import sys
-from functools import partial
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
@@ -26,8 +27,21 @@ from slipway_server.storage.patience import Patience
 from slipway_server.switchboard import Switchboard
 
 
-async def serve(settings: Settings) -> None:
-    """Run a server from start to drained; LoadError when the model cannot be served."""
+@dataclass(frozen=True, slots=True)
+class Served:
+    """A model that is served, and where."""
+
+    model: Model
+    host: str
+    http_port: int
+    grpc_port: int
+
+
+async def serve(settings: Settings, *, announce: Callable[[Served], None] | None = None) -> None:
+    """Run a server from start to drained; LoadError when the model cannot be served.
+
+    `announce` is told once the model is loaded, in a thread; lines for a pod's log by default.
+    """
     stop = stop_on_signals()
     workers = Workers(
         asyncio.get_running_loop(),
@@ -58,16 +72,22 @@ async def serve(settings: Settings) -> None:
     switchboard = Switchboard(
         host=settings.host, port=settings.any_port, http_port=http.port, grpc_port=grpc.port
     )
-    _say(f"listening: HTTP {http.port}, gRPC {grpc.port}, either {switchboard.port}")
+    if announce is None:
+        _say(f"listening: HTTP {http.port}, gRPC {grpc.port}, either {switchboard.port}")
+
+    def bring_up() -> Model:
+        model = load(settings, Patience(say=_say))
+        (announce or _announce)(Served(model, settings.host, http.port, grpc.port))
+        return model
+
     await Lifecycle(dataplane, registry, http=http, grpc=grpc, either=switchboard).run(
-        partial(_load, settings), stop, grace_s=settings.grace_s, drain_s=settings.drain_s
+        bring_up, stop, grace_s=settings.grace_s, drain_s=settings.drain_s
     )
 
 
-def _load(settings: Settings) -> Model:
-    model = load(settings, Patience(say=_say))
+def _announce(served: Served) -> None:
+    model = served.model
     _say(f"serving model '{model.name}' {model.version}, digest {model.digest}")
-    return model
 
 
 def _say(line: str) -> None:

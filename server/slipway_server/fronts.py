@@ -14,6 +14,7 @@ import uvicorn
 from grpc_health.v1 import health as health_service
 from grpc_reflection.v1alpha import reflection
 
+from slipway_server.core.errors import LoadError
 from slipway_server.rest.front import Front
 from slipway_server.rpc.health import Health
 from slipway_server.rpc.service import SERVICE, InferenceService
@@ -37,7 +38,10 @@ class HttpListener:
     """REST, health and metrics."""
 
     def __init__(self, app: Front, *, host: str, port: int, drain_s: float) -> None:
-        self._socket = socket.create_server((host, port), backlog=_BACKLOG)
+        try:
+            self._socket = socket.create_server((host, port), backlog=_BACKLOG)
+        except OSError as err:
+            raise _cannot_listen(host, port, err) from err
         config = uvicorn.Config(
             app,
             http="httptools",
@@ -96,7 +100,10 @@ class GrpcListener:
         self._server.add_generic_rpc_handlers((service.handler(), health.handler()))
         named = (SERVICE, health_service.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(named, self._server)
-        self.port: Final[int] = self._server.add_insecure_port(f"{host}:{port}")
+        try:
+            self.port: Final[int] = self._server.add_insecure_port(f"{host}:{port}")
+        except RuntimeError as err:
+            raise _cannot_listen(host, port, err) from err
 
     async def start(self) -> None:
         """Accept connections."""
@@ -105,3 +112,9 @@ class GrpcListener:
     async def close(self, drain_s: float) -> None:
         """Accept nothing more and finish what is in flight, at most so long."""
         await self._server.stop(drain_s)
+
+
+def _cannot_listen(host: str, port: int, err: Exception) -> LoadError:
+    why = err.strerror if isinstance(err, OSError) else str(err)
+    message = f"cannot listen on {host}:{port}: {why}; choose another port, or end who has it"
+    return LoadError(message, is_permanent=False)

@@ -13,9 +13,10 @@ EXIT_TRANSIENT: Final = 75  # EX_TEMPFAIL: download trouble
 _MESSAGE_BYTES_MAX: Final = 4096  # the kubelet cuts at this
 
 
-def report(error: LoadError, path: Path) -> int:
-    """Write the message once to each place and return the exit code."""
+def report(error: LoadError, path: Path | None) -> int:
+    """Write the message once to each place and return the exit code; None if there is no pod."""
     print(f"slipway-server: {error.message}", file=sys.stderr, flush=True)
-    with contextlib.suppress(OSError):  # not in a pod, or not writable: stderr has it
-        path.write_bytes(error.message.encode()[:_MESSAGE_BYTES_MAX])
+    if path is not None:
+        with contextlib.suppress(OSError):  # not in a pod, or not writable: stderr has it
+            path.write_bytes(error.message.encode()[:_MESSAGE_BYTES_MAX])
     return EXIT_PERMANENT if error.is_permanent else EXIT_TRANSIENT

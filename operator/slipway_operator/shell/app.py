@@ -80,9 +80,7 @@ class Operator:
         self._models = ModelProbe()
         self._ads = AdsServer(self._routers_changed)
         self._ports = PortBook()
-        self._table = RoutingTable(
-            self._ads, self._probe, wake=self._wake, ports=self._ports.taken
-        )
+        self._table = RoutingTable(self._ads, self._probe, wake=self._wake, ports=self._ports.taken)
         self._polls = Polls(prometheus.client(settings.prometheus_url))
         self._guards = Guards(
             weight_percent=self._weight_percent,

@@ -1,0 +1,178 @@
+"""The command line: serve a model on this machine, or look at one. In a pod there is none.
+
+Without arguments the process takes its settings from the environment, as the operator gives them.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from slipway_api import names
+from slipway_server import VERSION
+from slipway_server.settings import Settings
+
+PROGRAM: Final = "slipway-server"
+_RUNS: Final = 20  # of which the fastest is shown
+
+
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Read the command line; ends the process with 2 and a line that says what is wrong."""
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM,
+        description="Serves an ONNX model over the Open Inference Protocol.",
+        epilog="Without a command, settings come from the environment: SLIPWAY_SERVER_MODEL_URI, …",
+    )
+    parser.add_argument("--version", action="version", version=f"{PROGRAM} {VERSION}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    serve = commands.add_parser("serve", help="serve a model until Ctrl-C")
+    serve.add_argument("--name", help="in request paths; default: the file's name")
+    serve.add_argument("--model-version", default="1", help="default: %(default)s")
+    serve.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
+    serve.add_argument(
+        "--http-port", type=int, default=names.PORT_HTTP, help="default: %(default)s"
+    )
+    serve.add_argument(
+        "--grpc-port", type=int, default=names.PORT_GRPC, help="default: %(default)s"
+    )
+    serve.add_argument("--max-batch-size", type=int, default=32, help="default: %(default)s rows")
+    inspect = commands.add_parser("inspect", help="load a model and tell what it takes and gives")
+    inspect.add_argument("-o", "--output", choices=("text", "json"), default="text")
+    for each in (serve, inspect):
+        each.add_argument("model", metavar="MODEL", help="a file, a folder, http(s)://… or s3://…")
+        each.add_argument("--digest", default="", help="sha256:… that the bytes must have")
+    return parser.parse_args(argv)
+
+
+def settings_of(options: argparse.Namespace, folder: Path) -> Settings:
+    """What the options mean; downloads go to `folder`."""
+    uri = _uri(options.model)
+    chosen = {
+        "model_name": getattr(options, "name", None) or _name(uri),
+        "model_uri": uri,
+        "model_digest": options.digest,
+        "model_dir": folder,
+        "termination_log": folder / "termination",
+    }
+    if options.command == "serve":
+        chosen |= {
+            "model_version": options.model_version,
+            "host": options.host,
+            "http_port": options.http_port,
+            "grpc_port": options.grpc_port,
+            "any_port": 0,
+            "max_batch_size": options.max_batch_size,
+            "grace_s": 0.0,  # no router has to notice
+        }
+    return Settings(**chosen)
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run a command. Raises LoadError when the model cannot be loaded."""
+    options = parse(argv)
+    with tempfile.TemporaryDirectory(prefix="slipway-server-") as folder:
+        settings = settings_of(options, Path(folder))
+        if options.command == "serve":
+            return _serve(settings)
+        return _inspect(settings, is_json=options.output == "json")
+
+
+def _serve(settings: Settings) -> int:
+    import uvloop
+
+    from slipway_server import build
+
+    uvloop.run(build.serve(settings, announce=_announce))
+    return 0
+
+
+def _announce(served: Any) -> None:
+    from slipway_server import example
+
+    url = f"http://{_shown(served.host)}:{served.http_port}"
+    model = served.model
+    print(f"{model.name} is served, version {model.version}: {_batching(model.is_batchable)}.\n")
+    print(f"  REST  {url}")
+    print(f"  gRPC  {_shown(served.host)}:{served.grpc_port}\n")
+    for line in _tensors(model.backend.signature):
+        print(f"  {line}")
+    command = example.curl(model.backend.signature, url=url, model=model.name)
+    if command is not None:
+        print(f"\nTry it:\n\n  {command}\n")
+    print("Ctrl-C ends it.", flush=True)
+
+
+def _inspect(settings: Settings, *, is_json: bool) -> int:
+    from slipway_server.loading import load
+    from slipway_server.storage.patience import Patience
+
+    model = load(settings, Patience(say=lambda line: print(line, file=sys.stderr)))
+    signature = model.backend.signature
+    best_s = min(_timed(model) for _ in range(_RUNS))
+    if is_json:
+        specs = {
+            key: [{"name": s.name, "datatype": s.datatype, "shape": s.shape} for s in found]
+            for key, found in (("inputs", signature.inputs), ("outputs", signature.outputs))
+        }
+        fields = {
+            "name": model.name,
+            "platform": model.backend.platform,
+            "digest": model.digest,
+            "batchable": model.is_batchable,
+            "row_seconds": round(best_s, 7),
+            **specs,
+        }
+        print(json.dumps(fields, indent=2))
+        return 0
+    print(f"model     {model.name}, {model.backend.platform}")
+    print(f"digest    {model.digest}")
+    print(f"batching  {_batching(model.is_batchable)}")
+    print(f"one row   {best_s * 1e3:.3f} ms on one thread")
+    for line in _tensors(signature):
+        print(line)
+    return 0
+
+
+def _timed(model: Any) -> float:
+    (row,) = model.backend.signature.probes(1)
+    outputs = [spec.name for spec in model.backend.signature.outputs]
+    began_s = time.perf_counter()
+    model.backend.infer(row, outputs)
+    return time.perf_counter() - began_s
+
+
+def _batching(is_batchable: bool) -> str:
+    return "rows may run together" if is_batchable else "each request runs alone"
+
+
+def _tensors(signature: Any) -> list[str]:
+    """Inputs and outputs in columns."""
+    rows = [("input", spec) for spec in signature.inputs]
+    rows += [("output", spec) for spec in signature.outputs]
+    width = max(len(spec.name) for _, spec in rows)
+    return [
+        f"{kind:<8}  {spec.name:<{width}}  {spec.datatype:<6}  {list(spec.shape)}"
+        for kind, spec in rows
+    ]
+
+
+def _uri(model: str) -> str:
+    if urlsplit(model).scheme in ("http", "https", "s3", "file"):
+        return model
+    return Path(model).absolute().as_uri()
+
+
+def _name(uri: str) -> str:
+    """The last part of a path that says something: a folder's for `model.onnx` in it."""
+    path = Path(urlsplit(uri).path.rstrip("/"))
+    stem = path.stem if path.suffix == ".onnx" else path.name
+    return path.parent.name if stem == "model" and path.parent.name else stem or "model"
+
+
+def _shown(host: str) -> str:
+    return "127.0.0.1" if host in ("0.0.0.0", "::") else host

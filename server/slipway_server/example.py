@@ -1,0 +1,51 @@
+"""A request that a model answers, made from its signature: for people who try it first.
+
+Small inputs are written out. Large ones would fill the screen: they are zeros in a raw body.
+"""
+
+import json
+import math
+import shlex
+from typing import Any, Final
+
+from slipway_server.core.signature import Signature, TensorSpec
+from slipway_server.core.tensors import DTYPES, Datatype
+
+ELEMENTS_MAX: Final = 64  # of all inputs, in what a person is to read
+_RAW_ONLY: Final = frozenset({Datatype.BF16})
+
+
+def body(signature: Signature) -> dict[str, Any]:
+    """A request of one row; dynamic sizes are 1."""
+    (row,) = signature.probes(1)
+    return {
+        "inputs": [
+            {
+                "name": spec.name,
+                "datatype": str(spec.datatype),
+                "shape": list(row[spec.name].shape),
+                "data": row[spec.name].ravel().tolist(),
+            }
+            for spec in signature.inputs
+        ]
+    }
+
+
+def curl(signature: Signature, *, url: str, model: str) -> str | None:
+    """A command that works as it stands; None where no short one does."""
+    path = f"{url}/v2/models/{model}/infer"
+    counts = [math.prod(_row(spec)) for spec in signature.inputs]
+    is_written = not any(spec.datatype in _RAW_ONLY for spec in signature.inputs)
+    if sum(counts) <= ELEMENTS_MAX and is_written:
+        return f"curl {path} --json {shlex.quote(json.dumps(body(signature)))}"
+    if len(signature.inputs) != 1 or signature.inputs[0].datatype is Datatype.BYTES:
+        return None
+    byte_count = counts[0] * DTYPES[signature.inputs[0].datatype].itemsize
+    return (
+        f"head --bytes {byte_count} /dev/zero | curl {path} --data-binary @- "
+        "-H 'Inference-Header-Content-Length: 0' --output -"
+    )
+
+
+def _row(spec: TensorSpec) -> tuple[int, ...]:
+    return tuple(max(size, 1) if size < 0 else size for size in spec.shape)
