@@ -17,7 +17,10 @@ _PAGE: Final = "OIP inference_grpc.md"
 _CALLS: Final = Group("gRPC", section=f"{_PAGE}, Inference", needs_grpc=True)
 _HEALTH: Final = Group("gRPC", section=f"{_PAGE}, Health", needs_grpc=True)
 _METADATA: Final = Group("gRPC", section=f"{_PAGE}, Metadata", needs_grpc=True)
-_ERRORS: Final = Group("gRPC refusals", section=f"{_PAGE}, Inference", needs_grpc=True)
+# The protocol says that the code is not OK; which one it is follows from what gRPC means by each.
+_ERRORS: Final = Group(
+    "gRPC refusals", section=f"{_PAGE}, Inference; gRPC, Status Codes", needs_grpc=True
+)
 
 
 def _request(name: str, inputs: Sequence[Tensor], *, is_raw: bool, **more: Any) -> Any:
@@ -168,7 +171,10 @@ async def unknown_version(subject: Subject) -> None:
     await _refused(subject.stub.ModelInfer(request), grpc.StatusCode.NOT_FOUND)
 
 
-@_ERRORS.case("ModelMetadata of an unknown model is NOT_FOUND", section=f"{_PAGE}, Model Metadata")
+@_ERRORS.case(
+    "ModelMetadata of an unknown model is NOT_FOUND",
+    section=f"{_PAGE}, Model Metadata; gRPC, Status Codes",
+)
 async def unknown_metadata(subject: Subject) -> None:
     request = service_pb2.ModelMetadataRequest(name=UNKNOWN_MODEL)
     await _refused(subject.stub.ModelMetadata(request), grpc.StatusCode.NOT_FOUND)
