@@ -26,6 +26,8 @@ def main(argv: Sequence[str]) -> int:
             return commands.bench(argv[1:])
         if argv and argv[0] == "report":
             return commands.report(argv[1:])
+        if argv and argv[0] == "conformance":
+            return commands.conformance(argv[1:])
         arguments = _parser().parse_args(argv)
         run: Run = arguments.run
         return run(arguments)
@@ -88,6 +90,8 @@ def _add_clients(add: Callable[..., argparse.ArgumentParser]) -> None:
     add(commands.status, "demo", text="show four model changes under load; see demo --help")
     add(commands.status, "report", text="recompute the demo's report: report LEDGER")
     add(commands.status, "bench", text="measure the model server beside others: bench server")
+    text = "try a server against the Open Inference Protocol; see conformance --help"
+    add(commands.status, "conformance", text=text)
 
 
 def _add_checks(add: Callable[..., argparse.ArgumentParser]) -> None:

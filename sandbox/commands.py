@@ -147,6 +147,13 @@ def report(arguments: Sequence[str]) -> int:
     return report_module.main(arguments)
 
 
+def conformance(arguments: Sequence[str]) -> int:
+    """Try a server against the protocol."""
+    from bench.conformance import cli  # only this command needs the clients' libraries
+
+    return cli.main(arguments)
+
+
 def test(arguments: argparse.Namespace) -> int:
     """Run tests, after installing what they need; pytest's summary comes last."""
     log = Progress()

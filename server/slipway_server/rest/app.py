@@ -51,7 +51,7 @@ def _add_model_routes(app: FastAPI, dataplane: Dataplane) -> None:
     @app.get("/v2/models/{name}/ready")
     @app.get("/v2/models/{name}/versions/{version}/ready")
     async def model_ready(name: str, version: str | None = None) -> Response:
-        return _readiness(dataplane.is_model_ready(name, version))
+        return _readiness(dataplane.is_model_ready(name, version), name=name)
 
     @app.get("/v2/models/{name}")
     @app.get("/v2/models/{name}/versions/{version}")
@@ -126,11 +126,11 @@ def _add_error_handlers(app: FastAPI) -> None:
         return _error(500, "internal error, see the server's log")
 
 
-def _readiness(is_ready: bool) -> Response:
+def _readiness(is_ready: bool, **more: str) -> Response:
     if is_ready:
-        return _json({"ready": True})
+        return _json({**more, "ready": True})
     reason = "not ready: the model is being loaded, or the server is about to end"
-    return _json({"ready": False, "error": reason}, status=503)
+    return _json({**more, "ready": False, "error": reason}, status=503)
 
 
 def _spec(spec: TensorSpec) -> dict[str, Any]:

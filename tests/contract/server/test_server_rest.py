@@ -39,7 +39,8 @@ def test_metadata_and_health_are_those_of_the_protocol(server):
     assert server.call("/v2").fields["name"] == "slipway"
     assert server.call("/v2/health/live").fields == {"live": True}
     assert server.call("/v2/health/ready").fields == {"ready": True}
-    assert server.call("/v2/models/model/versions/1.3.0/ready").status == 200
+    path = "/v2/models/model/versions/1.3.0/ready"
+    assert server.call(path).fields == {"name": "model", "ready": True}
     assert server.call("/v2/models/model").fields == {
         "name": "model",
         "versions": ["1.3.0"],

@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from bench import demo
+from bench.conformance import cli as conformance
 from sandbox import cli
 from slipway_api import conditions, crd, names
 from slipway_api.model_deployment import ModelDeploymentSpec
@@ -133,6 +134,8 @@ def test_commands_of_dev_exist(path: Path, capsys: pytest.CaptureFixture[str]) -
                 demo._parse(words[1:])
             elif words[:1] == ["report"]:
                 assert len(words) <= 2, "report takes a ledger"
+            elif words[:1] == ["conformance"]:
+                conformance.parse(words[1:] or ["--help"])
             else:
                 # A bare name in a sentence means the command, not a call of it.
                 cli._parser().parse_args(words if len(words) > 1 else [*words, "--help"])
