@@ -8,7 +8,7 @@ import math
 import shlex
 from typing import Any, Final
 
-from slipway_server.core.signature import Signature, TensorSpec
+from slipway_server.core.signature import DYNAMIC, Signature, TensorSpec
 from slipway_server.core.tensors import DTYPES, Datatype
 
 ELEMENTS_MAX: Final = 64  # of all inputs, in what a person is to read
@@ -31,21 +31,27 @@ def body(signature: Signature) -> dict[str, Any]:
     }
 
 
+def is_short(signature: Signature) -> bool:
+    """Whether a request of one row may be written out."""
+    is_written = not any(spec.datatype in _RAW_ONLY for spec in signature.inputs)
+    return is_written and sum(map(_count, signature.inputs)) <= ELEMENTS_MAX
+
+
 def curl(signature: Signature, *, url: str, model: str) -> str | None:
     """A command that works as it stands; None where no short one does."""
     path = f"{url}/v2/models/{model}/infer"
-    counts = [math.prod(_row(spec)) for spec in signature.inputs]
-    is_written = not any(spec.datatype in _RAW_ONLY for spec in signature.inputs)
-    if sum(counts) <= ELEMENTS_MAX and is_written:
+    if is_short(signature):
         return f"curl {path} --json {shlex.quote(json.dumps(body(signature)))}"
     if len(signature.inputs) != 1 or signature.inputs[0].datatype is Datatype.BYTES:
         return None
-    byte_count = counts[0] * DTYPES[signature.inputs[0].datatype].itemsize
+    only = signature.inputs[0]
+    byte_count = _count(only) * DTYPES[only.datatype].itemsize
     return (
         f"head --bytes {byte_count} /dev/zero | curl {path} --data-binary @- "
         "-H 'Inference-Header-Content-Length: 0' --output -"
     )
 
 
-def _row(spec: TensorSpec) -> tuple[int, ...]:
-    return tuple(max(size, 1) if size < 0 else size for size in spec.shape)
+def _count(spec: TensorSpec) -> int:
+    """Elements of one row."""
+    return math.prod(1 if size == DYNAMIC else size for size in spec.shape)

@@ -15,7 +15,7 @@ from slipway_server.core.configuration import configuration, entry, statistics
 from slipway_server.core.dataplane import Dataplane
 from slipway_server.core.errors import ServingError
 from slipway_server.core.signature import TensorSpec
-from slipway_server.rest import errors
+from slipway_server.rest import errors, openapi
 
 
 def build(dataplane: Dataplane, registry: CollectorRegistry) -> FastAPI:
@@ -41,6 +41,15 @@ def _add_server_routes(app: FastAPI, dataplane: Dataplane, registry: CollectorRe
     @app.get("/v2")
     async def server_metadata() -> Response:
         return _json({"name": NAME, "version": VERSION, "extensions": EXTENSIONS})
+
+    @app.get("/openapi.json")
+    async def document() -> Response:
+        return _json(openapi.document(dataplane.models()))
+
+    @app.get("/docs")
+    async def page(request: Request) -> Response:
+        text = openapi.page(dataplane.models(), url=str(request.base_url).rstrip("/"))
+        return Response(text, media_type="text/html")
 
     @app.get("/metrics")
     async def metrics() -> Response:

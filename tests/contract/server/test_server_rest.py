@@ -220,3 +220,14 @@ def test_a_large_answer_is_compressed_for_clients_that_ask(server):
 
     assert answer.headers["content-encoding"] == "gzip"
     assert json.loads(gzip.decompress(answer.body))["outputs"][0]["data"] == values
+
+
+def test_the_example_of_the_openapi_document_is_answered(server):
+    document = server.call("/openapi.json").fields
+    (path,) = (path for path in document["paths"] if path.endswith("/infer"))
+    content = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+
+    assert server.call(path, content["example"]).status == 200
+    page = server.call("/docs")
+    assert page.headers["content-type"].startswith("text/html")
+    assert b"curl http://127.0.0.1" in page.body
