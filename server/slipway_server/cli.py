@@ -96,7 +96,7 @@ def _announce(served: Any) -> None:
 
     url = f"http://{_shown(served.host)}:{served.http_port}"
     model = served.model
-    print(f"{model.name} is served, version {model.version}: {_batching(model.is_batchable)}.\n")
+    print(f"{model.name} is served, version {model.version}: {_batching(model)}.\n")
     print(f"  REST  {url}")
     print(f"  gRPC  {_shown(served.host)}:{served.grpc_port}\n")
     for line in _tensors(model.backend.signature):
@@ -123,7 +123,7 @@ def _inspect(settings: Settings, *, is_json: bool) -> int:
             "name": model.name,
             "platform": model.backend.platform,
             "digest": model.digest,
-            "batchable": model.is_batchable,
+            "batchable": signature.is_batchable,
             "row_seconds": round(best_s, 7),
             **specs,
         }
@@ -131,7 +131,7 @@ def _inspect(settings: Settings, *, is_json: bool) -> int:
         return 0
     print(f"model     {model.name}, {model.backend.platform}")
     print(f"digest    {model.digest}")
-    print(f"batching  {_batching(model.is_batchable)}")
+    print(f"batching  {_batching(model)}")
     print(f"one row   {best_s * 1e3:.3f} ms on one thread")
     for line in _tensors(signature):
         print(line)
@@ -146,8 +146,10 @@ def _timed(model: Any) -> float:
     return time.perf_counter() - began_s
 
 
-def _batching(is_batchable: bool) -> str:
-    return "rows may run together" if is_batchable else "each request runs alone"
+def _batching(model: Any) -> str:
+    if model.backend.signature.is_batchable:
+        return "rows run together once requests have shown that they may"
+    return "each request runs alone"
 
 
 def _tensors(signature: Any) -> list[str]:

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from slipway_server.backends import onnx
-from slipway_server.core import batching
 from slipway_server.core.errors import LoadError
 from slipway_server.core.registry import Model
 from slipway_server.settings import Settings
@@ -36,13 +35,7 @@ def load(settings: Settings, patience: Patience) -> Model:
         raise LoadError(
             f"{label} from {locations.describe(location)} cannot be read: {err}"
         ) from err
-    return Model(
-        settings.model_name,
-        settings.model_version,
-        backend,
-        actual,
-        is_batchable=batching.shares_rows(backend),
-    )
+    return Model(settings.model_name, settings.model_version, backend, actual)
 
 
 def _kept(directory: Path, expected: str) -> Path | None:

@@ -20,7 +20,6 @@ from slipway_server.core.signature import TensorSpec
 from slipway_server.core.tensors import Array
 
 ShapeKey = tuple[tuple[int, ...], ...]
-_PROBE_COUNT: Final = 3
 _RELATIVE_MAX: Final = 1e-3
 _ABSOLUTE_MAX: Final = 1e-5
 
@@ -35,7 +34,7 @@ class Entry:
 
     __slots__ = (
         *("feed", "specs", "row_count", "key", "deadline_ns"),
-        *("queued_ns", "began_ns", "ended_ns", "ran_with", "arrays", "error"),
+        *("queued_ns", "began_ns", "ended_ns", "ran_with", "arrays", "error", "proof"),
     )
 
     def __init__(
@@ -57,6 +56,7 @@ class Entry:
         self.ran_with = 0
         self.arrays: Sequence[Array] = ()
         self.error: Exception | None = None
+        self.proof: bool | None = None
 
     @property
     def can_share(self) -> bool:
@@ -114,27 +114,45 @@ def _stamp(entries: Sequence[Entry], began_ns: int, row_count: int) -> None:
         entry.began_ns, entry.ended_ns, entry.ran_with = began_ns, ended_ns, row_count
 
 
-def shares_rows(backend: Backend) -> bool:
-    """Whether rows that run together get what each would get alone; asked once, by trying it.
+def prove(backend: Backend, entry: Entry) -> None:
+    """Run an entry as `compute` does, then beside a row of zeros: does it change its answer?
 
     A model may mix its rows (a mean over the batch, an attention over it), whatever its signature
-    says. Rows are small and different, so that mixing shows.
+    says. Nothing is tried with it but zeros, which it was warmed up with, and what a client sends:
+    values that somebody made up might hang it. `entry.proof` stays None where nothing was shown.
     """
-    signature = backend.signature
-    if not signature.is_batchable:
-        return False
-    entries = [
-        Entry(row, signature.outputs, is_batchable=True, deadline_ns=None)
-        for row in signature.probes(_PROBE_COUNT)
-    ]
+    compute(backend, [entry])
+    beside = {name: _zeros(array) for name, array in entry.feed.items()}
+    says_nothing = all(np.array_equal(entry.feed[name][:1], row) for name, row in beside.items())
+    if entry.error is not None or not entry.can_share or says_nothing:
+        return
+    both = [_again(entry, entry.feed), _again(entry, beside)]
     try:
-        _together(backend, entries)
-        together = [entry.arrays for entry in entries]
-        alone = [_alone(backend, entry) for entry in entries]
-    except ServingError:
-        return False
-    pairs = zip(together, alone, strict=True)
-    return all(_are_alike(a, b) for shared, own in pairs for a, b in zip(shared, own, strict=True))
+        alone = [entry.arrays, _alone(backend, both[1])]
+        _together(backend, both)
+    except Exception:  # noqa: BLE001 - whatever it is: they cannot run together
+        entry.proof = False
+        return
+    pairs = zip(alone, (each.arrays for each in both), strict=True)
+    entry.proof = all(
+        _are_alike(one, other)
+        for own, shared in pairs
+        for one, other in zip(own, shared, strict=True)
+    )
+
+
+def _zeros(array: Array) -> Array:
+    """One row that the model was warmed up with, but for its other sizes."""
+    shape = (1, *array.shape[1:])
+    return (
+        np.full(shape, "", dtype=object)
+        if array.dtype.kind == "O"
+        else np.zeros(shape, array.dtype)
+    )
+
+
+def _again(entry: Entry, feed: Mapping[str, Array]) -> Entry:
+    return Entry(feed, entry.specs, is_batchable=True, deadline_ns=None)
 
 
 def _alone(backend: Backend, entry: Entry) -> Sequence[Array]:

@@ -130,7 +130,7 @@ class Dataplane:
         signature = model.backend.signature
         feed = signature.feed(request.inputs)
         specs = signature.select([output.name for output in request.outputs])
-        entry = Entry(feed, specs, is_batchable=model.is_batchable, deadline_ns=deadline_ns)
+        entry = Entry(feed, specs, is_batchable=signature.is_batchable, deadline_ns=deadline_ns)
         await self._scheduler(model).run(entry)
         outputs = tuple(
             Tensor(spec.name, spec.datatype, array)
@@ -145,7 +145,8 @@ class Dataplane:
     def _scheduler(self, model: Model) -> Scheduler:
         found = self._schedulers.get(model)
         if found is None:
-            limits = self._limits if model.is_batchable else replace(self._limits, row_count_max=1)
+            is_batchable = model.backend.signature.is_batchable
+            limits = self._limits if is_batchable else replace(self._limits, row_count_max=1)
             found = self._schedulers[model] = Scheduler(
                 self._workers,
                 model.backend,

@@ -15,14 +15,12 @@ class Model:
     """A loaded model that answers; each is itself, whatever another one holds.
 
     `version` is the user's own word for it, `digest` that of its bytes: `sha256:<hex>`.
-    `is_batchable`: rows of several requests may run together.
     """
 
     name: str
     version: str
     backend: Backend
     digest: str = ""
-    is_batchable: bool = False
     statistics: Statistics = field(default_factory=Statistics)
 
 

@@ -8,6 +8,7 @@ Used from one event loop.
 """
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,8 +20,9 @@ from slipway_server.backends.base import Backend
 from slipway_server.core import batching
 from slipway_server.core.batching import Entry
 from slipway_server.core.errors import ErrorKind, ServingError
-from slipway_server.core.workers import Workers
+from slipway_server.core.workers import Job, Workers
 
+_log = logging.getLogger(__name__)
 _SMOOTHING: Final = 0.2  # of what a batch takes; some five batches back
 _SERIES_NS: Final = 500_000  # runs that go to a worker together end within this time of each other
 
@@ -49,8 +51,12 @@ class Scheduler:
         *,
         observe: Callable[[Sequence[Entry]], None],
         now_ns: Callable[[], int],
+        proof_count: int = 2,
     ) -> None:
-        """`observe` is told of each batch that has run."""
+        """`observe` is told of each batch that has run.
+
+        Requests run alone until `proof_count` of them have shown that rows do not mix.
+        """
         self._workers, self._backend, self._limits = workers, backend, limits
         self._observe, self._now_ns = observe, now_ns
         self._loop = asyncio.get_running_loop()
@@ -58,6 +64,8 @@ class Scheduler:
         self._futures: dict[Entry, asyncio.Future[None]] = {}
         self._waiting_rows = 0
         self._is_woken = False
+        self._proofs_wanted = proof_count if limits.row_count_max > 1 else 0
+        self._is_shared = limits.row_count_max > 1 and not proof_count
         self._batch_ns = 0.0
         self._batch_rows = 1.0
 
@@ -109,17 +117,21 @@ class Scheduler:
                 return
             batch = self._choose()
             self._take(batch)
-            job = partial(
-                batching.compute, self._backend, batch, is_shared=self._limits.row_count_max > 1
-            )
-            self._workers.run(job, done=partial(self._ended, batch))
+            self._workers.run(self._job(batch), done=partial(self._ended, batch))
+
+    def _job(self, batch: Sequence[Entry]) -> Job:
+        if self._proofs_wanted:
+            return partial(batching.prove, self._backend, batch[0])
+        return partial(batching.compute, self._backend, batch, is_shared=self._is_shared)
 
     def _choose(self) -> list[Entry]:
         """The next batch. Without any, as many short runs as one may wait for the others' ends.
 
         Handing work to a thread and back costs more than a small model.
         """
-        if self._limits.row_count_max > 1:
+        if self._proofs_wanted:
+            return [self._waiting[0]]
+        if self._is_shared:
             return batching.choose(self._waiting, self._limits.row_count_max)
         run_ns = self._batch_ns / self._batch_rows
         count = max(1, int(_SERIES_NS / run_ns)) if run_ns else 1
@@ -127,7 +139,9 @@ class Scheduler:
 
     def _is_held(self) -> bool:
         """Whether the next batch waits for more, and if so, for how much longer at most."""
-        if not self._limits.delay_s or self._waiting_rows >= self._limits.row_count_max:
+        if not self._is_shared or not self._limits.delay_s:
+            return False
+        if self._waiting_rows >= self._limits.row_count_max:
             return False
         waited_s = (self._now_ns() - self._waiting[0].queued_ns) / 1e9
         if waited_s >= self._limits.delay_s:
@@ -164,11 +178,20 @@ class Scheduler:
         weight = _SMOOTHING if self._batch_ns else 1.0
         self._batch_ns += weight * (spent_ns - self._batch_ns)
         self._batch_rows += weight * (max(rows, 1) - self._batch_rows)
+        self._learn(batch[0].proof)
         self._observe(batch)
         for entry in batch:
             self._settle(entry)
         if self._waiting:
             self.wake()
+
+    def _learn(self, proof: bool | None) -> None:
+        if proof is None or not self._proofs_wanted:
+            return
+        self._proofs_wanted = self._proofs_wanted - 1 if proof else 0
+        self._is_shared = proof and not self._proofs_wanted
+        if not proof:
+            _log.warning("rows of this model change each other's outputs: none will run together")
 
     def _settle(self, entry: Entry) -> None:
         future = self._futures.pop(entry, None)

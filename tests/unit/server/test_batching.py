@@ -93,16 +93,29 @@ def test_a_batch_is_the_oldest_and_what_fits_to_it(waiting, limit, expected):
 
 
 @pytest.mark.parametrize(
-    ("model", "expected"),
+    ("model", "row", "expected"),
     [
-        (Model(), True),
-        (Model(lambda x: x - x.mean(axis=0)), False),  # rows know of each other
-        (Model(lambda x: x.sum(axis=0, keepdims=True)), False),
-        (Model(lambda x: np.where(x.shape[0] > 1, np.nan, x)), False),
-        (Model(inputs=(TensorSpec("x", Datatype.FP32, (1, 4)),)), False),
-        (Model(outputs=(TensorSpec("y", Datatype.FP32, ()),)), False),
-        (Model(inputs=(X, TensorSpec("n", Datatype.INT64, ()))), False),
+        (Model(), [[1.0, 2.0]], True),
+        (Model(), [[1.0], [2.0]], True),
+        (Model(lambda x: x - x.mean(axis=0)), [[1.0]], False),  # rows know of each other
+        (Model(lambda x: x.sum(axis=0, keepdims=True)), [[1.0]], False),
+        (Model(lambda x: np.where(x.shape[0] > 1, np.nan, x)), [[1.0]], False),
+        (Model(), [[0.0]], None),  # zeros beside zeros say nothing
+        (Model(), [[np.nan]], None),  # it fails alone already
     ],
 )
-def test_whether_rows_may_run_together_is_tried(model, expected):
-    assert batching.shares_rows(model) is expected
+def test_whether_rows_may_run_together_is_tried_beside_zeros(model, row, expected):
+    one = entry(row)
+
+    batching.prove(model, one)
+
+    assert one.proof is expected
+    assert one.ran_with == len(row)
+
+
+def test_a_proof_leaves_the_answer_as_it_is_alone():
+    one = entry([[1.0]])
+
+    batching.prove(Model(lambda x: x - x.mean(axis=0)), one)
+
+    assert one.arrays[0].tolist() == [[0.0]]

@@ -24,9 +24,11 @@ class Echo:
     def __init__(self) -> None:
         self.runs: list[int] = []
 
+    mixes = False
+
     def infer(self, feed, outputs):
         self.runs.append(feed["x"].shape[0])
-        return [feed["x"]]
+        return [feed["x"] - feed["x"].mean(axis=0) if self.mixes else feed["x"]]
 
 
 class HandWorkers:
@@ -50,7 +52,7 @@ class HandWorkers:
 class Stage:
     """A scheduler, and a clock that stands still until it is moved."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits, *, proof_count: int = 0) -> None:
         self.workers, self.echo = HandWorkers(), Echo()
         self.batches: list[int] = []
         self.moved_ns = 0
@@ -60,6 +62,7 @@ class Stage:
             limits,
             observe=lambda batch: self.batches.append(len(batch)),
             now_ns=lambda: time.perf_counter_ns() + self.moved_ns,
+            proof_count=proof_count,
         )
 
     async def ask(self, *row_counts: int, timeout_ms: int | None = None) -> list[asyncio.Task]:
@@ -70,7 +73,7 @@ class Stage:
 
     async def _ask(self, row_count: int, timeout_ms: int | None) -> int:
         deadline_ns = None if timeout_ms is None else time.perf_counter_ns() + timeout_ms * MS
-        feed = {"x": np.zeros((row_count, 1), np.float32)}
+        feed = {"x": np.ones((row_count, 1), np.float32)}
         entry = Entry(feed, (Y,), is_batchable=True, deadline_ns=deadline_ns)
         await self.scheduler.run(entry)
         return int(entry.arrays[0].shape[0])
@@ -212,3 +215,17 @@ async def test_a_delay_ends_for_a_batch_that_stays_small():
     await stage.finish()
 
     assert (lone.result(), stage.batches) == (1, [1])
+
+
+@pytest.mark.parametrize(("mixes", "expected"), [(False, [1, 1, 3]), (True, [1, 1, 1, 1])])
+async def test_requests_run_alone_until_some_have_shown_that_rows_do_not_mix(mixes, expected):
+    stage = Stage(Limits(), proof_count=2)
+    stage.echo.mixes = mixes
+    tasks = await stage.ask(1, 1, 1, 1, 1)
+
+    for _ in expected:
+        stage.scheduler._batch_ns = 1000 * MS  # runs too long to go together
+        await stage.finish()
+
+    assert stage.batches == expected
+    assert [task.done() for task in tasks] == [True] * sum(expected) + [False] * (5 - sum(expected))
