@@ -31,9 +31,7 @@ _TOLERANCE: Final = 1e-4
 
 def main(argv: Sequence[str]) -> int:
     """Measure, print a table, write the rows; 1 if any request failed."""
-    options = _parser().parse_args(argv)
-    if options.quick:
-        _shorten(options)
+    options = parse(argv)
     log = Progress()
     packages.ensure(packages.BENCH, log=log)
     wanted = [p for p in peers.PEERS if p.name in options.servers]
@@ -56,7 +54,8 @@ def main(argv: Sequence[str]) -> int:
     return 1 if any(row.errors for row in found) else 0
 
 
-def _parser() -> argparse.ArgumentParser:
+def parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Read the command line."""
     parser = argparse.ArgumentParser(prog="./dev bench server", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="two models, ours beside the naive")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write the rows as JSON")
@@ -66,12 +65,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=4, help="of each cell")
     parser.add_argument("--concurrency", nargs="+", type=int, default=[1, 32])
-    return parser
-
-
-def _shorten(options: argparse.Namespace) -> None:
-    options.servers, options.models = _QUICK, ("iris", "mlp")
-    options.rounds, options.seconds = 2, 2
+    options = parser.parse_args(argv)
+    if options.quick:
+        options.servers, options.models = _QUICK, ("iris", "mlp")
+        options.rounds, options.seconds = 2, 2
+    return options
 
 
 @contextmanager

@@ -16,6 +16,7 @@ import yaml
 
 from bench import demo
 from bench.conformance import cli as conformance
+from bench.server import __main__ as bench_server
 from sandbox import cli
 from slipway_api import conditions, crd, names
 from slipway_api.model_deployment import ModelDeploymentSpec
@@ -134,6 +135,8 @@ def test_commands_of_dev_exist(path: Path, capsys: pytest.CaptureFixture[str]) -
                 demo._parse(words[1:])
             elif words[:1] == ["report"]:
                 assert len(words) <= 2, "report takes a ledger"
+            elif words[:2] == ["bench", "server"]:
+                bench_server.parse(words[2:])
             elif words[:1] == ["conformance"]:
                 conformance.parse(words[1:] or ["--help"])
             else:
