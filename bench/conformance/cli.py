@@ -15,6 +15,7 @@ from bench.conformance import models, peers, results, runner
 from bench.conformance.models import NAMES, Kind
 from bench.conformance.results import Report, Result
 from bench.conformance.runner import Target, UnreachableError
+from bench.server.processes import NotReadyError
 from sandbox.progress import Log, Progress
 
 
@@ -71,7 +72,7 @@ def main(argv: Sequence[str]) -> int:
         return 0
     try:
         report = _try_peer(options.peer) if options.peer else _try(options.target)
-    except UnreachableError as error:
+    except (UnreachableError, NotReadyError) as error:
         print(error, file=sys.stderr)
         return 2
     if options.report:

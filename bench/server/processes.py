@@ -34,6 +34,10 @@ class Launch:
     environment: Mapping[str, str]
 
 
+class NotReadyError(RuntimeError):
+    """A server that ended, or was not ready in time; with the end of what it wrote."""
+
+
 class Process:
     """A server that has been started and is ready, at `grpc_port` as well if there is one."""
 
@@ -82,7 +86,7 @@ class Process:
             time.sleep(_LOOK_S)
         self.end()
         tail = self._log.read_text(errors="replace")[-2000:]
-        raise RuntimeError(f"{self.name} is not ready on {self.url}:\n{tail}")
+        raise NotReadyError(f"{self.name} is not ready on {self.url}:\n{tail}")
 
     def _is_ready(self) -> bool:
         try:
