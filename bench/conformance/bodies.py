@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from tritonclient.grpc import service_pb2
+
 from bench.conformance.expect import HEADER_LENGTH
 from bench.conformance.models import IDENTITY_WIDTH, SIGNATURES, WIDTH, Kind
-from bench.conformance.tensors import Tensor
+from bench.conformance.tensors import DATATYPES, Tensor
 
 
 def pair(rows: int = 1) -> tuple[Tensor, Tensor]:
@@ -42,6 +44,37 @@ def row(rows: int = 1) -> Tensor:
     """The input of `identity`."""
     values = tuple(index + 0.5 for index in range(rows * IDENTITY_WIDTH))
     return Tensor("INPUT0", "FP32", (rows, IDENTITY_WIDTH), values)
+
+
+def inputs_of(kind: Kind) -> tuple[Tensor, ...]:
+    """All inputs of a model, with values that it serves."""
+    match kind:
+        case Kind.SIMPLE:
+            return pair()
+        case Kind.IDENTITY:
+            return (row(),)
+        case _:
+            return copies(kind)
+
+
+def message(name: str, inputs: Sequence[Tensor], *, is_raw: bool, **more: Any) -> Any:
+    """A request over gRPC, its data in raw or in typed contents."""
+    request = service_pb2.ModelInferRequest(model_name=name, **more)
+    for tensor in inputs:
+        entry = request.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+        if is_raw:
+            request.raw_input_contents.append(tensor.raw)
+        else:
+            fill(entry, tensor)
+    return request
+
+
+def fill(entry: Any, tensor: Tensor) -> None:
+    """Put a tensor's values into the typed contents of an input."""
+    field = DATATYPES[tensor.datatype].contents
+    assert field is not None, f"{tensor.datatype} has no typed contents"
+    values = [str(v).encode() for v in tensor.values] if tensor.datatype == "BYTES" else None
+    getattr(entry.contents, field).extend(tensor.values if values is None else values)
 
 
 def in_json(tensors: Sequence[Tensor], *, is_nested: bool = False, **more: Any) -> dict[str, Any]:

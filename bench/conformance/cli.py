@@ -1,19 +1,26 @@
-"""`./dev conformance`: points the suite at a server, or writes the models for one."""
+"""`./dev conformance`: points the suite at a server, or writes the models for one.
+
+A server that is known by name is started first, with one model after the other.
+"""
 
 import argparse
 import asyncio
 import sys
 import urllib.parse
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from bench.conformance import models, results, runner
+from bench.conformance import models, peers, results, runner
 from bench.conformance.models import NAMES, Kind
+from bench.conformance.results import Report, Result
 from bench.conformance.runner import Target, UnreachableError
+from bench.server.processes import NotReadyError
+from sandbox.progress import Log, Progress
 
 
 def parse(argv: Sequence[str]) -> argparse.Namespace:
-    """Read the command line; `target` is None where models are exported."""
+    """Read the command line; `target` is None unless a URL is given."""
     parser = argparse.ArgumentParser(
         prog="./dev conformance",
         description="Try a server against the Open Inference Protocol V2 and Triton's extensions.",
@@ -31,9 +38,15 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--export", type=Path, metavar="DIR", help="write the models and do nothing else"
     )
+    parser.add_argument(
+        "--peer", choices=list(peers.PEERS), help="start this server with each of the models"
+    )
     options = parser.parse_args(argv)
-    if (options.url is None) == (options.export is None):
-        parser.error("give either URL or --export DIR")
+    if sum(each is not None for each in (options.url, options.export, options.peer)) != 1:
+        parser.error("give one of URL, --peer and --export DIR")
+    is_renamed = any(getattr(options, kind) != name for kind, name in NAMES.items())
+    if options.peer is not None and (options.grpc or options.only or is_renamed):
+        parser.error("--peer chooses addresses and models itself")
     options.target = None if options.url is None else _target(parser, options)
     return options
 
@@ -53,21 +66,49 @@ def _target(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Tar
 def main(argv: Sequence[str]) -> int:
     """0 if nothing failed, 1 if something did, 2 if there is no server."""
     options = parse(argv)
-    if options.target is None:
+    if options.export is not None:
         for path in models.export(options.export):
             print(path)
         return 0
-    from bench.conformance import suite  # with the clients' libraries, which an export spares
-
     try:
-        report = asyncio.run(runner.run(options.target, suite.CASES))
-    except UnreachableError as error:
+        report = _try_peer(options.peer) if options.peer else _try(options.target)
+    except (UnreachableError, NotReadyError) as error:
         print(error, file=sys.stderr)
         return 2
     if options.report:
         options.report.write_text(results.to_json(report), encoding="utf-8")
     print(results.text(report))
     return report.exit_code
+
+
+def _try(target: Target) -> Report:
+    from bench.conformance import suite  # with the clients' libraries, which an export spares
+
+    return asyncio.run(runner.run(target, suite.CASES))
+
+
+def _try_peer(name: str) -> Report:
+    log = Progress()
+    with peers.exported() as repository:
+        found = {
+            NAMES[kind]: _try_model(name, kind, repository=repository, log=log)
+            for kind in peers.PEERS[name].kinds
+        }
+    return results.summed(name, found)
+
+
+def _try_model(name: str, kind: Kind, *, repository: Path, log: Log) -> Report:
+    """A server that a case ruined is started anew for those after it."""
+    from bench.conformance import suite
+
+    cases: list[Result] = []
+    while len(cases) < len(suite.CASES):
+        log(f"{name}: {NAMES[kind]}, from case {len(cases) + 1} of {len(suite.CASES)}")
+        rest = suite.CASES[len(cases) :]
+        with peers.serving(name, kind, repository=repository, log=log) as target:
+            report = asyncio.run(runner.run(target, rest, is_ended_by_ruin=True))
+        cases += report.cases
+    return replace(report, cases=tuple(cases))
 
 
 if __name__ == "__main__":

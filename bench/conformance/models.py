@@ -102,7 +102,7 @@ def export(folder: Path) -> list[Path]:
     return written
 
 
-def configuration(kind: Kind) -> str:
+def configuration(kind: Kind, *, backend: str = "onnxruntime") -> str:
     """Triton's configuration of a model: shapes are whole, so that nothing is made a batch."""
     signature = SIGNATURES[kind]
     tensors = [
@@ -111,7 +111,7 @@ def configuration(kind: Kind) -> str:
         for field, specs in (("input", signature.inputs), ("output", signature.outputs))
         for spec in specs
     ]
-    head = [f'name: "{NAMES[kind]}"', 'backend: "onnxruntime"', "max_batch_size: 0"]
+    head = [f'name: "{NAMES[kind]}"', f'backend: "{backend}"', "max_batch_size: 0"]
     return "\n".join([*head, *tensors]) + "\n"
 
 

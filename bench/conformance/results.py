@@ -2,8 +2,8 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Final
 
@@ -33,12 +33,17 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A run against one server."""
+    """A run against one server.
+
+    `models` has the counts of each run that was summed into this, by the name of its model; it is
+    empty for a single run.
+    """
 
     target: str
     grpc: str | None
     server: Server
     cases: tuple[Result, ...]
+    models: Mapping[str, Mapping[Outcome, int]] = field(default_factory=dict)
 
     def count(self, outcome: Outcome) -> int:
         """How many cases ended so."""
@@ -48,6 +53,38 @@ class Report:
     def exit_code(self) -> int:
         """0 if nothing failed and something was tried, else 1."""
         return 0 if self.count(Outcome.PASSED) and not self.count(Outcome.FAILED) else 1
+
+
+def summed(target: str, reports: Mapping[str, Report]) -> Report:
+    """One report of runs of the same cases, by the name of the one model that each had.
+
+    A case failed if it failed on any model, passed if it passed wherever it was tried, and was
+    skipped if it was tried nowhere. Raises ValueError without a run, or if the cases differ.
+    """
+    if not reports:
+        raise ValueError("there are no reports to sum")
+    runs = [[(name, case) for case in report.cases] for name, report in reports.items()]
+    first = next(iter(reports.values()))
+    return Report(
+        target,
+        first.grpc,
+        first.server,
+        tuple(_worst(of_case) for of_case in zip(*runs, strict=True)),
+        {name: {o: report.count(o) for o in Outcome} for name, report in reports.items()},
+    )
+
+
+def _worst(of_case: Sequence[tuple[str, Result]]) -> Result:
+    """The first failure, told with its model, else the first pass, else every reason to skip."""
+    if len({(case.group, case.name) for _, case in of_case}) > 1:
+        raise ValueError("the reports are of different cases")
+    for outcome in (Outcome.FAILED, Outcome.PASSED):
+        for model, case in of_case:
+            if case.outcome is outcome:
+                is_failure = outcome is Outcome.FAILED
+                return replace(case, detail=f"{model}: {case.detail}") if is_failure else case
+    reasons = dict.fromkeys(case.detail for _, case in of_case)
+    return replace(of_case[0][1], detail=one_line("; ".join(reasons)))
 
 
 def one_line(text: str) -> str:
@@ -69,6 +106,7 @@ def to_json(report: Report) -> str:
         "grpc": report.grpc,
         "server": asdict(report.server),
         **{outcome.value: report.count(outcome) for outcome in Outcome},
+        "models": report.models,
         "cases": [asdict(case) for case in report.cases],
     }
     return json.dumps(fields, indent=1, ensure_ascii=False) + "\n"
@@ -79,6 +117,8 @@ def text(report: Report) -> str:
     groups = list(dict.fromkeys(case.group for case in report.cases))
     width = max((len(group) for group in groups), default=0)
     lines = [f"{report.target}: {report.server.name} {report.server.version}".rstrip(": ")]
+    for name, counts in report.models.items():
+        lines.append(f"  {name}: {', '.join(f'{counts[each]} {each}' for each in Outcome)}")
     for group in groups:
         cases = [case for case in report.cases if case.group == group]
         lines.append(f"{group.ljust(width)}  {_counts(cases)}")

@@ -10,6 +10,7 @@ from urllib.parse import quote
 import aiohttp
 import grpc
 
+from bench.conformance import bodies
 from bench.conformance.cases import Case
 from bench.conformance.expect import Answer, SkippedError, ViolationError, fields
 from bench.conformance.models import NAMES, Kind
@@ -33,22 +34,58 @@ class UnreachableError(Exception):
     """Nothing answers at the target's address."""
 
 
-async def run(target: Target, cases: Sequence[Case], *, case_s_max: float = CASE_S_MAX) -> Report:
-    """Run all cases. Raises UnreachableError if there is no server at all."""
+async def run(
+    target: Target,
+    cases: Sequence[Case],
+    *,
+    case_s_max: float = CASE_S_MAX,
+    is_ended_by_ruin: bool = False,
+) -> Report:
+    """Run all cases, or those up to one that ruins the server if `is_ended_by_ruin`.
+
+    After such a case the models no longer answer a good request over gRPC.
+    Raises UnreachableError if there is no server at all.
+    """
     # tritonclient's asyncio client over REST leaves connections to the garbage collector, which
     # would be told on the terminal. What matters comes back as results.
     asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+    results: list[Result] = []
     async with _subject(target, case_s_max) as subject:
-        results = [await _outcome(case, subject, case_s_max) for case in cases]
+        for case in cases:
+            # Connections of its own: what a server does to the one of a failure that it did not
+            # foresee is not the next case's.
+            async with _session(case_s_max) as session:
+                results.append(await _outcome(case, replace(subject, session=session), case_s_max))
+            if is_ended_by_ruin and not await _is_well(subject, case_s_max):
+                results[-1] = _ruinous(results[-1])
+                break
     return Report(target.url, target.grpc, subject.server, tuple(results))
+
+
+def _session(timeout_s: float) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=timeout_s))
+
+
+async def _is_well(subject: Subject, timeout_s: float) -> bool:
+    try:
+        for kind, model in subject.models.items():
+            request = bodies.message(model.name, bodies.inputs_of(kind), is_raw=True)
+            await subject.stub.ModelInfer(request, timeout=timeout_s)
+    except grpc.aio.AioRpcError:
+        return False
+    return True
+
+
+def _ruinous(result: Result) -> Result:
+    detail = f"good requests were refused afterwards; {result.detail}".rstrip("; ")
+    return replace(result, outcome=Outcome.FAILED, detail=one_line(detail))
 
 
 @asynccontextmanager
 async def _subject(target: Target, timeout_s: float) -> AsyncIterator[Subject]:
-    timeout = aiohttp.ClientTimeout(total=timeout_s)
     channel = None if target.grpc is None else grpc.aio.insecure_channel(target.grpc)
     try:
-        async with aiohttp.ClientSession(timeout=timeout) as session:
+        async with _session(timeout_s) as session:
             bare = Subject(
                 url=target.url, session=session, grpc_address=target.grpc, channel=channel
             )

@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 import onnxruntime
 
-from bench.server import load, models, peers, report
+from bench.server import load, models, peers, processes, report
 from bench.server.models import Sample
 from bench.server.peers import Order, Peer, Running
 from bench.server.report import Cell, Reading
@@ -82,7 +82,7 @@ def _running(
         for index, peer in enumerate(wanted):
             folder = scratch / f"{sample.name}-{index}-{peer.name}"
             folder.mkdir()
-            port = peers.free_port()
+            port = processes.free_port()
             launch = peer.write(Order(folder, sample, port, peer.python(log)))
             server = Running(peer, launch, port=port, log=folder / "log")
             stack.callback(server.end)

@@ -1,6 +1,6 @@
 """The protocol over gRPC, message by message: typed and raw contents, and codes of refusals."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import grpc
@@ -23,26 +23,8 @@ _ERRORS: Final = Group(
 )
 
 
-def _request(name: str, inputs: Sequence[Tensor], *, is_raw: bool, **more: Any) -> Any:
-    request = service_pb2.ModelInferRequest(model_name=name, **more)
-    for tensor in inputs:
-        entry = request.inputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
-        if is_raw:
-            request.raw_input_contents.append(tensor.raw)
-        else:
-            _fill(entry, tensor)
-    return request
-
-
-def _fill(entry: Any, tensor: Tensor) -> None:
-    field = DATATYPES[tensor.datatype].contents
-    assert field is not None, f"{tensor.datatype} has no typed contents"
-    values = [str(v).encode() for v in tensor.values] if tensor.datatype == "BYTES" else None
-    getattr(entry.contents, field).extend(tensor.values if values is None else values)
-
-
 def _simple(subject: Subject, *, is_raw: bool = True, **more: Any) -> Any:
-    return _request(subject.model(Kind.SIMPLE).name, bodies.pair(), is_raw=is_raw, **more)
+    return bodies.message(subject.model(Kind.SIMPLE).name, bodies.pair(), is_raw=is_raw, **more)
 
 
 def _same(response: Any, tensor: Tensor) -> None:
@@ -66,7 +48,7 @@ def _same(response: Any, tensor: Tensor) -> None:
 @_CALLS.each(JSON_NAMES, name=lambda name: f"{name} in typed contents")
 async def typed(subject: Subject, name: str) -> None:
     model = subject.model(Kind.TYPED).name
-    request = _request(model, bodies.copies(Kind.TYPED), is_raw=False)
+    request = bodies.message(model, bodies.copies(Kind.TYPED), is_raw=False)
     request.outputs.add(name=f"out_{name}")
     _same(await subject.stub.ModelInfer(request), bodies.copy_of(name))
 
@@ -74,7 +56,7 @@ async def typed(subject: Subject, name: str) -> None:
 @_CALLS.each(tuple(DATATYPES), name=lambda name: f"{name} in raw_input_contents")
 async def raw(subject: Subject, name: str) -> None:
     kind = kind_of(name)
-    request = _request(subject.model(kind).name, bodies.copies(kind), is_raw=True)
+    request = bodies.message(subject.model(kind).name, bodies.copies(kind), is_raw=True)
     request.outputs.add(name=f"out_{name}")
     _same(await subject.stub.ModelInfer(request), bodies.copy_of(name))
 
@@ -161,7 +143,7 @@ async def _refused(call: Awaitable[Any], code: grpc.StatusCode) -> None:
 
 @_ERRORS.case("ModelInfer of an unknown model is NOT_FOUND")
 async def unknown_model(subject: Subject) -> None:
-    request = _request(UNKNOWN_MODEL, bodies.pair(), is_raw=True)
+    request = bodies.message(UNKNOWN_MODEL, bodies.pair(), is_raw=True)
     await _refused(subject.stub.ModelInfer(request), grpc.StatusCode.NOT_FOUND)
 
 
@@ -181,7 +163,7 @@ async def unknown_metadata(subject: Subject) -> None:
 
 
 def _both_contents(request: Any) -> None:
-    _fill(request.inputs[0], bodies.pair()[0])
+    bodies.fill(request.inputs[0], bodies.pair()[0])
 
 
 def _too_few(request: Any) -> None:
@@ -271,7 +253,7 @@ async def wrong_contents(subject: Subject) -> None:
 @_ERRORS.case("typed contents beyond their datatype's range are INVALID_ARGUMENT")
 async def out_of_range(subject: Subject) -> None:
     model = subject.model(Kind.TYPED).name
-    request = _request(model, bodies.copies(Kind.TYPED), is_raw=False)
+    request = bodies.message(model, bodies.copies(Kind.TYPED), is_raw=False)
     for entry in request.inputs:
         if entry.datatype == "INT8":
             entry.contents.int_contents[0] = 300
@@ -281,7 +263,7 @@ async def out_of_range(subject: Subject) -> None:
 @_ERRORS.case("16-bit floats in typed contents are INVALID_ARGUMENT")
 async def sixteen_bits(subject: Subject) -> None:
     """They have no field of their own (open_inference_grpc.proto, InferTensorContents)."""
-    request = _request(subject.model(Kind.FP16).name, bodies.copies(Kind.FP16), is_raw=True)
+    request = bodies.message(subject.model(Kind.FP16).name, bodies.copies(Kind.FP16), is_raw=True)
     del request.raw_input_contents[:]
     request.inputs[0].contents.fp32_contents.extend([0.5, -2.25, 1.0])
     await _refused(subject.stub.ModelInfer(request), grpc.StatusCode.INVALID_ARGUMENT)

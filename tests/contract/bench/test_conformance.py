@@ -2,19 +2,17 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
-from pathlib import Path
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from aiohttp import web
 
-from bench.conformance import cli, runner
-from bench.conformance.models import NAMES, SIGNATURES, VERSION, Kind
+from bench.conformance import cli, peers, runner
+from bench.conformance.models import NAMES, SIGNATURES, Kind
 from bench.conformance.results import Outcome, Report
 from bench.conformance.runner import Target, UnreachableError
 from bench.conformance.suite import CASES
-from tests.contract.server.conftest import ServerProcess, start
 
 pytestmark = pytest.mark.contract
 
@@ -22,84 +20,36 @@ EXTENSIONS = ["binary_tensor_data", "classification", "model_configuration", "st
 
 
 @pytest.fixture(scope="module")
-def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("exported")
-    assert cli.main(["--export", str(folder)]) == 0
-    return folder
+def report(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """What the command wrote about our server."""
+    file = tmp_path_factory.mktemp("report") / "report.json"
+    cli.main(["--peer", "slipway", "--report", str(file)])
+    return json.loads(file.read_text(encoding="utf-8"))
 
 
-@pytest.fixture(scope="module")
-def servers(
-    exported: Path, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Mapping[Kind, ServerProcess]]:
-    """One server for each model."""
-    base = tmp_path_factory.mktemp("servers")
-    made = {
-        kind: start(
-            base / name,
-            exported / name / VERSION,
-            environ={},
-            model_name=name,
-            model_version=VERSION,
-        )
-        for kind, name in NAMES.items()
-    }
-    try:
-        for server in made.values():
-            server.find_ports()
-            server.wait_until_ready()
-        yield made
-    finally:
-        for server in made.values():
-            server.process.kill()
-            server.process.wait()
-
-
-@pytest.fixture(scope="module")
-def reports(
-    servers: Mapping[Kind, ServerProcess], tmp_path_factory: pytest.TempPathFactory
-) -> Mapping[Kind, Any]:
-    """What the command wrote about each server."""
-    folder = tmp_path_factory.mktemp("reports")
-    found = {}
-    for kind, server in servers.items():
-        file = folder / f"{kind}.json"
-        address = f"http://127.0.0.1:{server.ports[0]}"
-        cli.main([address, "--grpc", server.grpc_address, "--report", str(file)])
-        found[kind] = json.loads(file.read_text(encoding="utf-8"))
-    return found
-
-
-@pytest.mark.parametrize("kind", Kind)
-def test_nothing_fails_on_our_server(reports: Mapping[Kind, Any], kind: Kind) -> None:
-    report = reports[kind]
-    failed = {
-        case["name"]: case["detail"] for case in report["cases"] if case["outcome"] == "failed"
+def test_nothing_fails_on_our_server_and_every_case_is_tried(report: Any) -> None:
+    wrong = {
+        case["name"]: case["detail"] for case in report["cases"] if case["outcome"] != "passed"
     }
 
-    assert failed == {}
-    assert report["passed"] > 0
+    assert wrong == {}
+    assert report["passed"] == len(report["cases"]) == len(CASES)
     assert (report["server"]["name"], report["server"]["extensions"]) == ("slipway", EXTENSIONS)
 
 
-def test_every_case_is_tried_on_one_of_our_servers(reports: Mapping[Kind, Any]) -> None:
-    tried = {
-        (case["group"], case["name"])
-        for report in reports.values()
-        for case in report["cases"]
-        if case["outcome"] != "skipped"
-    }
-
-    assert {(case.group, case.name) for case in CASES} - tried == set()
+def test_every_model_is_tried_on_our_server(report: Any) -> None:
+    assert set(report["models"]) == set(NAMES.values())
+    assert all(counts["passed"] and not counts["failed"] for counts in report["models"].values())
 
 
 def test_what_is_asked_of_other_models_can_be_left_out(
-    servers: Mapping[Kind, ServerProcess], capsys: pytest.CaptureFixture[str]
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    server = servers[Kind.IDENTITY]
-    address = f"http://127.0.0.1:{server.ports[0]}"
-
-    code = cli.main([address, "--only", "identity", "--typed", "identity"])
+    with (
+        peers.exported() as repository,
+        peers.serving("slipway", Kind.IDENTITY, repository=repository, log=print) as target,
+    ):
+        code = cli.main([target.url, "--only", "identity", "--typed", "identity"])
 
     assert code == 0
     assert "left out by --only identity" in capsys.readouterr().out

@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from bench.conformance import results
 from bench.conformance.results import Outcome, Report, Result
 from bench.conformance.subject import Server
@@ -50,6 +52,7 @@ def test_machines_read_counts_and_every_case() -> None:
         "passed": 1,
         "failed": 1,
         "skipped": 0,
+        "models": {},
         "cases": [
             {
                 "name": name,
@@ -82,3 +85,49 @@ def test_people_read_why_a_whole_group_is_skipped() -> None:
 def test_a_message_is_one_line_of_bounded_length() -> None:
     assert results.one_line("expected 1,\n\tgot 2\n") == "expected 1, got 2"
     assert len(results.one_line("x " * 1000)) == results.DETAIL_CHARACTERS_MAX
+
+
+def case(outcome: Outcome, detail: str = "") -> Result:
+    return result(outcome, detail=detail)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "expected"),
+    [
+        (case(Outcome.PASSED), case(Outcome.PASSED), case(Outcome.PASSED)),
+        (case(Outcome.SKIPPED, "no b"), case(Outcome.PASSED), case(Outcome.PASSED)),
+        (case(Outcome.PASSED), case(Outcome.FAILED, "got 2"), case(Outcome.FAILED, "b: got 2")),
+        (case(Outcome.FAILED, "got 1"), case(Outcome.FAILED), case(Outcome.FAILED, "a: got 1")),
+        (case(Outcome.SKIPPED), case(Outcome.FAILED, "got 2"), case(Outcome.FAILED, "b: got 2")),
+        (
+            case(Outcome.SKIPPED, "no b"),
+            case(Outcome.SKIPPED, "no a"),
+            case(Outcome.SKIPPED, "no b; no a"),
+        ),
+    ],
+    ids=["passed", "tried once", "failed on one", "failed on all", "tried and failed", "untried"],
+)
+def test_a_case_of_several_models_ends_as_the_worst_of_those_that_tried_it(
+    first: Result, second: Result, expected: Result
+) -> None:
+    assert results.summed("s", {"a": report(first), "b": report(second)}).cases == (expected,)
+
+
+def test_a_sum_keeps_the_server_and_the_counts_of_each_model() -> None:
+    found = results.summed("s", {"a": report(PASSED, SKIPPED), "b": report(PASSED, SKIPPED)})
+
+    assert (found.target, found.server) == ("s", report().server)
+    assert json.loads(results.to_json(found))["models"] == {
+        name: {"passed": 1, "failed": 0, "skipped": 1} for name in ("a", "b")
+    }
+    assert "  a: 1 passed, 0 failed, 1 skipped" in results.text(found).splitlines()
+    assert [found.count(outcome) for outcome in Outcome] == [1, 0, 1]
+
+
+def test_different_cases_are_not_summed() -> None:
+    with pytest.raises(ValueError, match="different cases"):
+        results.summed("s", {"a": report(PASSED), "b": report(FAILED)})
+    with pytest.raises(ValueError, match="shorter"):
+        results.summed("s", {"a": report(PASSED, PASSED), "b": report(PASSED)})
+    with pytest.raises(ValueError, match="no reports"):
+        results.summed("s", {})

@@ -101,6 +101,10 @@ def test_options_rename_models() -> None:
         ["https://127.0.0.1:8080"],
         ["http://127.0.0.1", "--export", "models"],
         ["http://127.0.0.1", "--only", "other"],
+        ["http://127.0.0.1", "--peer", "slipway"],
+        ["--peer", "other"],
+        ["--peer", "slipway", "--only", "simple"],
+        ["--peer", "slipway", "--simple", "other"],
     ],
     ids=str,
 )
