@@ -11,7 +11,8 @@ import yaml
 
 from sandbox.apiserver import ApiServer
 from slipway_operator.adapters.kube import KubeClient
-from slipway_operator.adapters.kube_resources import CUSTOM_RESOURCE_DEFINITIONS
+from slipway_operator.adapters.kube_errors import NotFound, Unreachable
+from slipway_operator.adapters.kube_resources import CUSTOM_RESOURCE_DEFINITIONS, Resource
 from slipway_operator.adapters.kubeconfig import ClusterAccess, read_kubeconfig
 
 CRDS: Final = Path(__file__).parents[2] / "crds"
@@ -38,20 +39,33 @@ async def kube(kube_access: ClusterAccess) -> AsyncIterator[KubeClient]:
 
 
 async def install_crds(access: ClusterAccess) -> None:
-    """Apply crds/*.yaml and wait until the API server serves them."""
+    """Apply crds/*.yaml and wait until the API server lists and watches them."""
     async with KubeClient(access) as client:
         for path in sorted(CRDS.glob("*.yaml")):
             body = yaml.safe_load(path.read_text())
             await client.apply(CUSTOM_RESOURCE_DEFINITIONS, body, manager="tests")
-            await _await_established(client, body["metadata"]["name"])
+            await _await_served(client, body)
 
 
-async def _await_established(client: KubeClient, name: str) -> None:
+async def _await_served(client: KubeClient, definition: dict[str, Any]) -> None:
+    """Established is not enough: storage is set up once more when the status has changed."""
+    spec = definition["spec"]
+    kind = Resource(
+        spec["group"],
+        spec["versions"][0]["name"],
+        spec["names"]["plural"],
+        spec["names"]["kind"],
+        is_namespaced=spec["scope"] == "Namespaced",
+    )
     deadline_s = time.monotonic() + ESTABLISHED_TIMEOUT_S
-    while time.monotonic() < deadline_s:
-        body = await client.get(CUSTOM_RESOURCE_DEFINITIONS, name)
-        conditions: list[dict[str, Any]] = body["status"].get("conditions") or []
-        if any(c["type"] == "Established" and c["status"] == "True" for c in conditions):
+    while True:
+        try:
+            listing = await client.list(kind)
+            watch = client.watch(kind, resource_version=listing.resource_version, timeout_s=1)
+            async for _ in watch:
+                pass
+        except (NotFound, Unreachable):
+            assert time.monotonic() < deadline_s, f"{kind.plural} are not served"
+            await asyncio.sleep(0.05)
+        else:
             return
-        await asyncio.sleep(0.05)
-    raise AssertionError(f"{name} is not served after {ESTABLISHED_TIMEOUT_S} s")
