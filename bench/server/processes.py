@@ -6,6 +6,7 @@ ended.
 """
 
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -21,6 +22,8 @@ from typing import Final
 from sandbox.places import checkout
 
 PROCESSOR: Final = 0
+_PORTS: Final = (12_000, 20_000)
+_PORT_TRIES: Final = 100
 _STARTED_S: Final = 60.0
 _LOOK_S: Final = 0.005
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
@@ -124,10 +127,19 @@ def _processes() -> list[tuple[int, list[str]]]:
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
+    """A port that nobody listens on now.
+
+    Below those that the system gives to outgoing connections (ip(7), `ip_local_port_range`): one of
+    them may be taken again before the server that is meant to have it listens.
+    """
+    for _ in range(_PORT_TRIES):
+        port = random.randrange(*_PORTS)
+        try:
+            with socket.create_server(("127.0.0.1", port)):
+                return port
+        except OSError:
+            continue
+    raise RuntimeError(f"no free port of {_PORT_TRIES} that were tried")
 
 
 def slipway(python: Path, folder: Path, settings: Mapping[str, str | int]) -> Launch:
