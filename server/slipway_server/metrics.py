@@ -63,9 +63,10 @@ class Metrics:
         counter.inc()
         histogram.observe(seconds)
 
-    def ran(self, _: Model, batch: Sequence[Entry]) -> None:
-        """Observe a batch that has run."""
-        self._batch_rows.observe(batch[0].ran_with)
+    def ran(self, _: Model, runs: Sequence[Entry]) -> None:
+        """Observe runs of the model, by one entry of each."""
+        for entry in runs:
+            self._batch_rows.observe(entry.ran_with)
 
     def watch(self, name: str, *, help_text: str, read: Callable[[], float]) -> None:
         """Export a gauge that is read when it is scraped."""

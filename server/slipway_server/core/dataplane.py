@@ -42,7 +42,7 @@ class Dataplane:
         *,
         observe: Observe | None = None,
     ) -> None:
-        """`observe` is told of each batch that has run."""
+        """`observe` is told of what has run: of each run, one of its entries."""
         self._registry = registry
         self._workers = workers
         self._limits = limits
@@ -157,10 +157,11 @@ class Dataplane:
         return found
 
     def _ran(self, model: Model, batch: Sequence[Entry]) -> None:
-        runs = {entry.began_ns: entry for entry in batch}  # one, unless it failed together
-        for entry in runs.values():
+        # One, unless they ran one after the other.
+        runs = list({entry.began_ns: entry for entry in batch}.values())
+        for entry in runs:
             model.statistics.executed(
                 row_count=entry.ran_with, compute_ns=entry.ended_ns - entry.began_ns
             )
         if self._observe is not None:
-            self._observe(model, batch)
+            self._observe(model, runs)

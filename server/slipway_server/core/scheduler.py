@@ -101,8 +101,10 @@ class Scheduler:
             self._loop.call_soon(self._dispatch)
 
     def _admit(self, entry: Entry) -> None:
-        row_count = self._waiting_rows + entry.row_count
-        if self._waiting and row_count > self._limits.waiting_rows_max:
+        """Shed only behind others: what batches take is learned by running them."""
+        if not self._waiting:
+            return
+        if self._waiting_rows + entry.row_count > self._limits.waiting_rows_max:
             raise _overloaded(f"{self._waiting_rows} rows wait already")
         if entry.deadline_ns is not None:
             lasts_ns = self._batch_ns * (1 + self._waiting_rows / self._batch_rows)

@@ -50,7 +50,7 @@ def decode(
         raise invalid(
             f"Inference-Header-Content-Length is {header_length}, the body has {len(body)} bytes"
         )
-    fields = _parse(body if header_length is None else body[:header_length])
+    fields = parse_object(body if header_length is None else body[:header_length])
     inputs = fields.get("inputs")
     if not isinstance(inputs, list):
         raise invalid("'inputs' must be a list of tensors")
@@ -127,7 +127,8 @@ class _Tail:
             raise invalid(f"{left} bytes follow the last binary input")
 
 
-def _parse(body: bytes) -> dict[str, Any]:
+def parse_object(body: bytes) -> dict[str, Any]:
+    """Parse a body that must be a JSON object."""
     try:
         fields = orjson.loads(body)
     except orjson.JSONDecodeError as err:

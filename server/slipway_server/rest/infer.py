@@ -166,7 +166,8 @@ def _deadline_ns(timeout_ms: bytes | None) -> int | None:
     """Until when the router waits, by `time.perf_counter_ns`; what makes no sense is not said."""
     if timeout_ms is None or not timeout_ms.isdigit() or len(timeout_ms) > _DIGITS_MAX:
         return None
-    return time.perf_counter_ns() + int(timeout_ms) * 1_000_000
+    timeout_ns = int(timeout_ms) * 1_000_000
+    return time.perf_counter_ns() + timeout_ns if timeout_ns else None
 
 
 def _header_length(value: bytes | None) -> int | None:

@@ -18,6 +18,7 @@ from slipway_server.core.tensors import (
     Tensor,
     invalid,
 )
+from slipway_server.rest import convert
 from slipway_server.rest.codec import Body, Content, Encode
 
 
@@ -26,7 +27,7 @@ class Predict:
 
     def decode(self, body: Body) -> tuple[InferenceRequest, Encode]:
         """See `Codec.decode`."""
-        fields = _parse(body.content)
+        fields = convert.parse_object(body.content)
         signature = body.signature()
         is_by_row = "instances" in fields
         if is_by_row == ("inputs" in fields):
@@ -40,16 +41,6 @@ class Predict:
         inputs = tuple(_tensor(specs, name, values) for name, values in columns.items())
         request = InferenceRequest(body.model_name, body.model_version, None, inputs)
         return request, _to_rows if is_by_row else _to_columns
-
-
-def _parse(content: bytes) -> Mapping[str, Any]:
-    try:
-        fields = orjson.loads(content)
-    except orjson.JSONDecodeError as err:
-        raise invalid(f"the request body is not JSON: {err}") from err
-    if not isinstance(fields, dict):
-        raise invalid("the request body must be a JSON object")
-    return fields
 
 
 def _from_rows(signature: Signature, rows: Any) -> Mapping[str, list[Any]]:

@@ -159,6 +159,7 @@ async def test_who_leaves_while_running_costs_the_others_nothing(stage):
 
 
 async def test_a_deadline_that_the_queue_cannot_meet_is_shed_when_it_comes(stage):
+    await stage.ask(1)  # runs
     await stage.ask(1)
     stage.scheduler._batch_ns = 50 * MS  # what batches took lately
     (hopeless,) = await stage.ask(1, timeout_ms=10)
@@ -166,6 +167,16 @@ async def test_a_deadline_that_the_queue_cannot_meet_is_shed_when_it_comes(stage
 
     assert hopeless.exception().kind is ErrorKind.OVERLOADED
     assert not patient.done()
+
+
+async def test_one_slow_batch_does_not_shed_for_ever(stage):
+    """With nothing before it a request runs, and what it takes is learned from that."""
+    stage.scheduler._batch_ns = 60_000 * MS  # the machine stood still once
+    (first,) = await stage.ask(1, timeout_ms=1_000)
+
+    await stage.finish()
+
+    assert first.result() == 1
 
 
 async def test_what_has_waited_past_its_deadline_is_not_computed(stage):
