@@ -35,6 +35,8 @@ BUILD_INFO: Final = "slipway_build_info"
 # Model servers. Labels: namespace, deployment, revision, model, version, protocol, code.
 SERVER_REQUESTS: Final = "slipway_server_requests_total"
 SERVER_SECONDS: Final = "slipway_server_request_seconds"
+SERVER_STAGE_SECONDS: Final = "slipway_server_stage_seconds"
+SERVER_IN_FLIGHT: Final = "slipway_server_in_flight_requests"
 SERVER_WAITING: Final = "slipway_server_waiting_requests"
 SERVER_WAITING_ROWS: Final = "slipway_server_waiting_rows"
 SERVER_BATCH_ROWS: Final = "slipway_server_batch_rows"

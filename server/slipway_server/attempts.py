@@ -9,6 +9,7 @@ from typing import Final
 
 import orjson
 
+from slipway_server.core.tensors import InferenceResponse
 from slipway_server.metrics import Metrics
 
 _STDOUT: Final = 1
@@ -39,20 +40,29 @@ class AccessLog:
 
 
 class Attempt:
-    """One inference request from its headers to the end of its answer."""
+    """One inference request from its headers to the end of its answer.
 
-    __slots__ = ("_attempts", "_began_s", "path", "protocol", "request_id")
+    `decode_ns` is when its body was there, by `time.perf_counter_ns`; `response` what the model
+    said, None if it did not come to that.
+    """
+
+    __slots__ = (
+        *("_attempts", "_began_ns", "path", "protocol", "request_id"),
+        *("decode_ns", "response"),
+    )
 
     def __init__(self, attempts: "Attempts", *, protocol: str, path: str, request_id: str) -> None:
         self._attempts = attempts
-        self._began_s = time.monotonic()
+        self._began_ns = self.decode_ns = time.perf_counter_ns()
+        self.response: InferenceResponse | None = None
         self.protocol = protocol
         self.path = path
         self.request_id = request_id
 
     def end(self, status: int, code: str) -> None:
         """The answer is out, or the client is gone; `status` is the number of `code`."""
-        self._attempts.end(self, status=status, code=code, seconds=time.monotonic() - self._began_s)
+        seconds = (time.perf_counter_ns() - self._began_ns) * 1e-9
+        self._attempts.end(self, status=status, code=code, seconds=seconds)
 
 
 class Attempts:
@@ -64,6 +74,7 @@ class Attempts:
 
     def begin(self, protocol: str, *, path: str, request_id: str) -> Attempt:
         """Note an attempt before anything of it is looked at."""
+        self._metrics.began(protocol)
         attempt = Attempt(self, protocol=protocol, path=path, request_id=request_id)
         if self._access_log is not None:
             self._access_log.write("begin", attempt)
@@ -71,6 +82,8 @@ class Attempts:
 
     def end(self, attempt: Attempt, *, status: int, code: str, seconds: float) -> None:
         """Count and log it; called by `Attempt.end`."""
-        self._metrics.observe(attempt.protocol, code=code, seconds=seconds)
+        self._metrics.ended(attempt.protocol, code=code, seconds=seconds)
+        if attempt.response is not None:
+            self._metrics.answered(attempt.protocol, attempt.response, decode_ns=attempt.decode_ns)
         if self._access_log is not None:
             self._access_log.write("end", attempt, status=status, seconds=round(seconds, 6))

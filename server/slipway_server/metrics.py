@@ -1,74 +1,150 @@
-"""The server's Prometheus metrics, on a registry that is passed in.
+"""The server's Prometheus metrics, as a collector of a registry that is passed in.
 
-Label values come from settings and from fixed tables, never from a client: a client cannot
-make series.
+Label values come from settings, models and fixed tables, never from a client: a client cannot make
+series.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
 
 from slipway_api import metrics as contract
 from slipway_server.core.batching import Entry
 from slipway_server.core.registry import Model
+from slipway_server.core.tensors import InferenceResponse
+from slipway_server.histogram import Histogram
 
 LABELS: Final = ("namespace", "deployment", "revision", "model", "version", "protocol", "code")
+_ATTEMPT: Final = LABELS[:-1]
+_MODEL: Final = LABELS[:-2]
+_SERVER: Final = LABELS[:3]
+STAGES: Final = ("decode", "queue", "compute", "encode")
 # From a decision tree (well below a millisecond) to a minute.
 BUCKETS_S: Final = (
     0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
 )  # fmt: skip
-
+# A stage of a small model takes tens of microseconds.
+BUCKETS_STAGE_S: Final = (0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, *BUCKETS_S[:-2])
 BUCKETS_ROWS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
+_Stages = tuple[Histogram, Histogram, Histogram, Histogram]
 
-class Metrics:
+
+class Metrics(Collector):
     """Counts and latencies of inference requests. Used from the event loop only."""
 
     def __init__(self, registry: CollectorRegistry, labels: Mapping[str, str]) -> None:
         """`labels` holds the values of all LABELS but the last two."""
         self._labels = dict(labels)
         self._registry = registry
-        self._requests = Counter(
-            contract.SERVER_REQUESTS,
-            "Inference requests answered, by protocol and code.",
-            LABELS,
-            registry=registry,
-        )
-        self._seconds = Histogram(
-            contract.SERVER_SECONDS,
-            "Time from an inference request's first byte to its answer's last.",
-            LABELS,
-            buckets=BUCKETS_S,
-            registry=registry,
-        )
-        self._batch_rows = Histogram(
-            contract.SERVER_BATCH_ROWS,
-            "Rows that ran together.",
-            tuple(self._labels),
-            buckets=BUCKETS_ROWS,
-            registry=registry,
-        ).labels(**self._labels)
-        # Looking a child up by its labels costs more than counting.
-        self._children: dict[tuple[str, str], tuple[Counter, Histogram]] = {}
+        self._in_flight: dict[str, int] = {}
+        self._seconds: dict[tuple[str, str], Histogram] = {}
+        self._stages: dict[tuple[str, str, str], _Stages] = {}
+        self._batch_rows: dict[tuple[str, str], Histogram] = {}
+        registry.register(self)
 
-    def observe(self, protocol: str, *, code: str, seconds: float) -> None:
-        """Count one answered request."""
-        children = self._children.get((protocol, code))
-        if children is None:
-            values = {**self._labels, "protocol": protocol, "code": code}
-            children = (self._requests.labels(**values), self._seconds.labels(**values))
-            self._children[protocol, code] = children
-        counter, histogram = children
-        counter.inc()
-        histogram.observe(seconds)
+    def began(self, protocol: str) -> None:
+        """Count a request that is in flight from now on."""
+        self._in_flight[protocol] = self._in_flight.get(protocol, 0) + 1
 
-    def ran(self, _: Model, runs: Sequence[Entry]) -> None:
+    def ended(self, protocol: str, *, code: str, seconds: float) -> None:
+        """Count a request that began, and is answered or gone."""
+        self._in_flight[protocol] -= 1
+        found = self._seconds.get((protocol, code))
+        if found is None:
+            found = self._seconds[protocol, code] = Histogram(BUCKETS_S)
+        found.observe(seconds)
+
+    def answered(self, protocol: str, response: InferenceResponse, *, decode_ns: int) -> None:
+        """Observe the stages of a request whose answer is out; `decode_ns`: its body was there.
+
+        Times are of `time.perf_counter_ns`. A stage begins where the one before it ends.
+        """
+        if response.times is None:
+            return
+        now_ns = time.perf_counter_ns()
+        key = (protocol, response.model_name, response.model_version)
+        found = self._stages.get(key)
+        if found is None:
+            found = self._stages[key] = _stages()
+        decode, queue, compute, encode = found
+        queued_ns, began_ns, ended_ns = response.times
+        decode.observe((queued_ns - decode_ns) * 1e-9)
+        queue.observe((began_ns - queued_ns) * 1e-9)
+        compute.observe((ended_ns - began_ns) * 1e-9)
+        encode.observe((now_ns - ended_ns) * 1e-9)
+
+    def ran(self, model: Model, runs: Sequence[Entry]) -> None:
         """Observe runs of the model, by one entry of each."""
+        found = self._batch_rows.get((model.name, model.version))
+        if found is None:
+            found = self._batch_rows[model.name, model.version] = Histogram(BUCKETS_ROWS)
         for entry in runs:
-            self._batch_rows.observe(entry.ran_with)
+            found.observe(entry.ran_with)
 
     def watch(self, name: str, *, help_text: str, read: Callable[[], float]) -> None:
         """Export a gauge that is read when it is scraped."""
         gauge = Gauge(name, help_text, tuple(self._labels), registry=self._registry)
         gauge.labels(**self._labels).set_function(read)
+
+    def collect(self) -> Iterable[Metric]:
+        """Write all of it out."""
+        own = list(self._labels.values())
+        requests = CounterMetricFamily(
+            contract.SERVER_REQUESTS,
+            "Inference requests answered, by protocol and code.",
+            labels=LABELS,
+        )
+        seconds = HistogramMetricFamily(
+            contract.SERVER_SECONDS,
+            "Time from an inference request's first byte to its answer's last.",
+            labels=LABELS,
+        )
+        for (protocol, code), found in self._seconds.items():
+            requests.add_metric([*own, protocol, code], sum(found.counts))
+            seconds.add_metric([*own, protocol, code], found.buckets(), found.total)
+        return (requests, seconds, self._collect_in_flight(), *self._collect_by_model())
+
+    def _collect_in_flight(self) -> Metric:
+        family = GaugeMetricFamily(
+            contract.SERVER_IN_FLIGHT,
+            "Inference requests that have begun and are not answered yet.",
+            labels=(*_SERVER, "protocol"),
+        )
+        for protocol, count in self._in_flight.items():
+            family.add_metric([*self._of_server(), protocol], count)
+        return family
+
+    def _collect_by_model(self) -> tuple[Metric, Metric]:
+        stages = HistogramMetricFamily(
+            contract.SERVER_STAGE_SECONDS,
+            "Time of answered requests by stage: decode, queue, compute, encode.",
+            labels=(*_ATTEMPT, "stage"),
+        )
+        for (protocol, *model), histograms in self._stages.items():
+            for stage, found in zip(STAGES, histograms, strict=True):
+                values = [*self._of_server(), *model, protocol, stage]
+                stages.add_metric(values, found.buckets(), found.total)
+        rows = HistogramMetricFamily(
+            contract.SERVER_BATCH_ROWS, "Rows that ran together.", labels=_MODEL
+        )
+        for model_key, found in self._batch_rows.items():
+            rows.add_metric([*self._of_server(), *model_key], found.buckets(), found.total)
+        return stages, rows
+
+    def _of_server(self) -> list[str]:
+        return [self._labels[name] for name in _SERVER]
+
+
+def _stages() -> _Stages:
+    decode, queue, compute, encode = (Histogram(BUCKETS_STAGE_S) for _ in STAGES)
+    return decode, queue, compute, encode

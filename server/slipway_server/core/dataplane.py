@@ -14,7 +14,7 @@ from slipway_server.core.errors import ServingError
 from slipway_server.core.registry import Model, Registry
 from slipway_server.core.scheduler import Limits, Scheduler
 from slipway_server.core.signature import Signature
-from slipway_server.core.tensors import InferenceRequest, InferenceResponse, Tensor
+from slipway_server.core.tensors import InferenceRequest, InferenceResponse, Tensor, Times
 from slipway_server.core.workers import Workers
 
 Observe = Callable[[Model, Sequence[Entry]], None]
@@ -122,7 +122,8 @@ class Dataplane:
             compute_ns=entry.ended_ns - entry.began_ns,
             whole_ns=time.perf_counter_ns() - began_ns,
         )
-        return InferenceResponse(model.name, model.version, request.request_id, outputs)
+        times = Times(entry.queued_ns, entry.began_ns, entry.ended_ns)
+        return InferenceResponse(model.name, model.version, request.request_id, outputs, times)
 
     async def _run(
         self, model: Model, request: InferenceRequest, deadline_ns: int | None

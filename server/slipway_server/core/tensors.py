@@ -9,7 +9,7 @@ import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -88,6 +88,14 @@ class InferenceRequest:
     outputs: tuple[RequestedOutput, ...] = ()
 
 
+class Times(NamedTuple):
+    """When a request came to the queue, began to run and had run, by `time.perf_counter_ns`."""
+
+    queued_ns: int
+    began_ns: int
+    ended_ns: int
+
+
 @dataclass(frozen=True, slots=True)
 class InferenceResponse:
     """What the model computed, in the order of the outputs asked for."""
@@ -96,6 +104,7 @@ class InferenceResponse:
     model_version: str
     request_id: str | None
     outputs: tuple[Tensor, ...]
+    times: Times | None = None
 
 
 @dataclass(frozen=True, slots=True)

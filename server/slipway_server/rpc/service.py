@@ -15,7 +15,7 @@ from tritonclient.grpc import service_pb2
 
 from slipway_api import names
 from slipway_server import EXTENSIONS, NAME, VERSION
-from slipway_server.attempts import Attempts
+from slipway_server.attempts import Attempt, Attempts
 from slipway_server.core import configuration
 from slipway_server.core.dataplane import Dataplane
 from slipway_server.core.errors import ServingError
@@ -83,7 +83,7 @@ class InferenceService:
         attempt = self._attempts.begin("grpc", path=INFER_PATH, request_id=request_id)
         code = grpc.StatusCode.CANCELLED
         try:
-            answer, code, message = await self._outcome(request, _deadline_ns(context))
+            answer, code, message = await self._outcome(request, attempt, _deadline_ns(context))
             stamps = self._stamps(request_id)
             if code is not grpc.StatusCode.OK:
                 await context.abort(code, message, stamps)
@@ -93,12 +93,13 @@ class InferenceService:
             attempt.end(errors.number(code), code.name)
 
     async def _outcome(
-        self, request: Any, deadline_ns: int | None
+        self, request: Any, attempt: Attempt, deadline_ns: int | None
     ) -> tuple[Any, grpc.StatusCode, str]:
         """The answer, or None with a code and a message."""
         try:
             decoded = convert.decode(request)
             response = await self._dataplane.infer(decoded, deadline_ns=deadline_ns)
+            attempt.response = response
             return convert.encode(response), grpc.StatusCode.OK, ""
         except ServingError as err:
             return None, errors.CODES[err.kind], err.message

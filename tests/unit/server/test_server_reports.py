@@ -2,13 +2,17 @@
 
 import json
 import os
+import time
 
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import Histogram as Reference
 
 from slipway_server import termination
 from slipway_server.attempts import AccessLog, Attempts
 from slipway_server.core.errors import LoadError
-from slipway_server.metrics import LABELS, Metrics
+from slipway_server.core.tensors import InferenceResponse, Times
+from slipway_server.histogram import Histogram
+from slipway_server.metrics import BUCKETS_S, LABELS, Metrics
 
 VALUES = {name: f"a-{name}" for name in LABELS[:-2]}
 
@@ -23,6 +27,66 @@ def test_attempts_are_counted_by_protocol_and_code():
     labels = {**VALUES, "protocol": "rest", "code": "200"}
     assert registry.get_sample_value("slipway_server_requests_total", labels) == 2
     assert registry.get_sample_value("slipway_server_request_seconds_count", labels) == 2
+
+
+def test_requests_in_flight_are_those_that_began_and_did_not_end():
+    registry = CollectorRegistry()
+    attempts = Attempts(Metrics(registry, VALUES), None)
+    labels = {name: VALUES[name] for name in LABELS[:3]}
+
+    begun = [attempts.begin("grpc", path="/p", request_id="") for _ in range(3)]
+    begun[0].end(0, "OK")
+
+    seen = registry.get_sample_value(
+        "slipway_server_in_flight_requests", {**labels, "protocol": "grpc"}
+    )
+    assert seen == 2
+
+
+def test_the_stages_of_a_request_fill_the_time_from_its_body_to_its_answer():
+    registry = CollectorRegistry()
+    attempt = Attempts(Metrics(registry, VALUES), None).begin("rest", path="/p", request_id="")
+    now_ns = time.perf_counter_ns()
+    attempt.decode_ns = now_ns - 10_000_000_000
+    attempt.response = InferenceResponse(
+        "other", "7", None, (), Times(*(now_ns - s * 1_000_000_000 for s in (9, 6, 1)))
+    )
+
+    attempt.end(200, "200")
+
+    labels = {**VALUES, "model": "other", "version": "7", "protocol": "rest"}
+    name = "slipway_server_stage_seconds_sum"
+    seen = [
+        registry.get_sample_value(name, {**labels, "stage": stage})
+        for stage in ("decode", "queue", "compute", "encode")
+    ]
+    assert [1, 3, 5] == seen[:3]
+    assert 1 <= seen[3] < 5
+
+
+def test_a_request_that_did_not_come_to_an_answer_has_no_stages():
+    registry = CollectorRegistry()
+
+    Attempts(Metrics(registry, VALUES), None).begin("rest", path="/p", request_id="").end(400, "4")
+
+    assert b"slipway_server_stage_seconds_count{" not in generate_latest(registry)
+
+
+def test_a_histogram_counts_as_prometheus_clients_does():
+    registry = CollectorRegistry()
+    reference = Reference("reference", "r", buckets=BUCKETS_S, registry=registry)
+    ours = Histogram(BUCKETS_S)
+
+    for value in (0.0, 0.001, 0.0011, 0.3, 60.0, 61.0):
+        reference.observe(value)
+        ours.observe(value)
+
+    expected = [
+        (edge, registry.get_sample_value("reference_bucket", {"le": edge}))
+        for edge, _ in ours.buckets()
+    ]
+    assert expected == ours.buckets()
+    assert registry.get_sample_value("reference_sum") == ours.total
 
 
 def test_gauges_are_read_when_scraped():
