@@ -2,7 +2,8 @@
 
 Whatever arrived while the workers were busy runs together next; a request that finds one idle goes
 at once. A delay, if somebody sets one, holds a batch that is not full for so long. A request whose
-deadline cannot be met is shed when it arrives, so that it may be tried elsewhere in time.
+deadline cannot be met is shed when it arrives, so that it may be tried elsewhere in time. Models
+share the threads in turn.
 
 Used from one event loop.
 """
@@ -63,6 +64,8 @@ class Scheduler:
         self._waiting: deque[Entry] = deque()
         self._futures: dict[Entry, asyncio.Future[None]] = {}
         self._waiting_rows = 0
+        self._running_count = 0
+        self._calm = asyncio.Event()
         self._is_woken = False
         self._proofs_wanted = proof_count if limits.row_count_max > 1 else 0
         self._is_shared = limits.row_count_max > 1 and not proof_count
@@ -78,6 +81,17 @@ class Scheduler:
     def waiting_rows(self) -> int:
         """Their rows."""
         return self._waiting_rows
+
+    @property
+    def running_count(self) -> int:
+        """Batches that have not ended; one that hangs stays counted."""
+        return self._running_count
+
+    async def drained(self) -> None:
+        """Wait until nothing waits and nothing runs; who calls says for how long."""
+        while self._waiting or self._running_count:
+            self._calm.clear()
+            await self._calm.wait()
 
     async def run(self, entry: Entry) -> None:
         """Wait until an entry has run; raises its error, or OVERLOADED at once."""
@@ -116,10 +130,15 @@ class Scheduler:
         while self._waiting and self._workers.has_idle:
             self._fail_late()
             if not self._waiting or self._is_held():
-                return
+                break
             batch = self._choose()
             self._take(batch)
+            self._running_count += 1
             self._workers.run(self._job(batch), done=partial(self._ended, batch))
+        if self._workers.has_idle:
+            self._workers.pass_on()
+        elif self._waiting:
+            self._workers.line_up(self.wake)
 
     def _job(self, batch: Sequence[Entry]) -> Job:
         if self._proofs_wanted:
@@ -168,11 +187,13 @@ class Scheduler:
             for entry in late:
                 entry.error = _overloaded("the request waited for as long as the client does")
                 self._settle(entry)
+            self._note_calm()
 
     def _drop(self, entry: Entry) -> None:
         self._futures.pop(entry, None)
         if entry in self._waiting:
             self._take([entry])
+            self._note_calm()
 
     def _ended(self, batch: Sequence[Entry]) -> None:
         spent_ns = batch[-1].ended_ns - batch[0].began_ns
@@ -184,8 +205,10 @@ class Scheduler:
         self._observe(batch)
         for entry in batch:
             self._settle(entry)
+        self._running_count -= 1
         if self._waiting:
             self.wake()
+        self._note_calm()
 
     def _learn(self, proof: bool | None) -> None:
         if proof is None or not self._proofs_wanted:
@@ -194,6 +217,10 @@ class Scheduler:
         self._is_shared = proof and not self._proofs_wanted
         if not proof:
             _log.warning("rows of this model change each other's outputs: none will run together")
+
+    def _note_calm(self) -> None:
+        if not self._waiting and not self._running_count:
+            self._calm.set()
 
     def _settle(self, entry: Entry) -> None:
         future = self._futures.pop(entry, None)

@@ -18,6 +18,7 @@ class Workers:
         self._loop = loop
         self._jobs: SimpleQueue[tuple[Job, Job] | None] = SimpleQueue()
         self._running_count = 0
+        self._in_line: dict[Callable[[], None], None] = {}  # ordered; one entry for each queue
         # Daemons: a hanging inference must not keep the process from ending.
         self._threads = [
             threading.Thread(target=self._work, name=f"inference-{index}", daemon=True)
@@ -41,6 +42,17 @@ class Workers:
         self._running_count += 1
         self._jobs.put((job, done))
 
+    def line_up(self, call: Callable[[], None]) -> None:
+        """Call once a thread is idle, after those who stand in line already."""
+        self._in_line[call] = None
+
+    def pass_on(self) -> None:
+        """Let the next in line have an idle thread, if there is one."""
+        if self._in_line and self.has_idle:
+            call = next(iter(self._in_line))
+            del self._in_line[call]
+            call()
+
     def close(self) -> None:
         """Let the threads end after their jobs; does not wait for them."""
         for _ in self._threads:
@@ -53,7 +65,10 @@ class Workers:
             if self._loop.is_closed():
                 return
             self._loop.call_soon_threadsafe(self._ended, done)
+            # A thread that waits would keep the last job's model in memory.
+            del next_job, job, done
 
     def _ended(self, done: Job) -> None:
         self._running_count -= 1
+        self.pass_on()  # first: who has just run may not go again before the others
         done()

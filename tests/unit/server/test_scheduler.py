@@ -42,6 +42,12 @@ class HandWorkers:
         self.jobs.append((job, done))
         self.has_idle = False
 
+    def line_up(self, call) -> None:
+        """Nobody else is here."""
+
+    def pass_on(self) -> None:
+        """Likewise."""
+
     def finish(self) -> None:
         job, done = self.jobs.pop(0)
         job()
