@@ -5,12 +5,13 @@ Both front ends report here, so both protocols are measured alike.
 
 import os
 import time
+from collections.abc import Callable
 from typing import Final
 
 import orjson
 
 from slipway_server.core.tensors import InferenceResponse
-from slipway_server.metrics import Metrics
+from slipway_server.metrics import Metrics, ModelKey
 
 _STDOUT: Final = 1
 
@@ -43,18 +44,19 @@ class Attempt:
     """One inference request from its headers to the end of its answer.
 
     `decode_ns` is when its body was there, by `time.perf_counter_ns`; `response` what the model
-    said, None if it did not come to that.
+    said, None if it did not come to that; `target` the model and the version that it names.
     """
 
     __slots__ = (
         *("_attempts", "_began_ns", "path", "protocol", "request_id"),
-        *("decode_ns", "response"),
+        *("decode_ns", "response", "target"),
     )
 
     def __init__(self, attempts: "Attempts", *, protocol: str, path: str, request_id: str) -> None:
         self._attempts = attempts
         self._began_ns = self.decode_ns = time.perf_counter_ns()
         self.response: InferenceResponse | None = None
+        self.target: tuple[str, str | None] | None = None
         self.protocol = protocol
         self.path = path
         self.request_id = request_id
@@ -68,9 +70,17 @@ class Attempt:
 class Attempts:
     """Where attempts are reported. Used from the event loop only."""
 
-    def __init__(self, metrics: Metrics, access_log: AccessLog | None) -> None:
+    def __init__(
+        self,
+        metrics: Metrics,
+        access_log: AccessLog | None,
+        *,
+        known: Callable[[str, str | None], ModelKey | None] = lambda _, __: None,
+    ) -> None:
+        """`known` tells which model answers to a name and a version, if any does."""
         self._metrics = metrics
         self._access_log = access_log
+        self._known = known
 
     def begin(self, protocol: str, *, path: str, request_id: str) -> Attempt:
         """Note an attempt before anything of it is looked at."""
@@ -82,8 +92,16 @@ class Attempts:
 
     def end(self, attempt: Attempt, *, status: int, code: str, seconds: float) -> None:
         """Count and log it; called by `Attempt.end`."""
-        self._metrics.ended(attempt.protocol, code=code, seconds=seconds)
-        if attempt.response is not None:
-            self._metrics.answered(attempt.protocol, attempt.response, decode_ns=attempt.decode_ns)
+        response = attempt.response
+        model = self._named(attempt)
+        self._metrics.ended(attempt.protocol, code=code, model=model, seconds=seconds)
+        if response is not None:
+            self._metrics.answered(attempt.protocol, response, decode_ns=attempt.decode_ns)
         if self._access_log is not None:
             self._access_log.write("end", attempt, status=status, seconds=round(seconds, 6))
+
+    def _named(self, attempt: Attempt) -> ModelKey:
+        """Who answered, or would have; a client's own words are nobody."""
+        if attempt.response is not None:
+            return attempt.response.model_name, attempt.response.model_version
+        return (attempt.target and self._known(*attempt.target)) or ("", "")

@@ -52,8 +52,8 @@ async def serve(settings: Settings, *, announce: Callable[[Served], None] | None
     metrics = Metrics(collectors, _labels(settings))
     limits = Limits(settings.max_batch_size, settings.queue_max, settings.batch_delay_s)
     dataplane = Dataplane(registry, workers, limits, observe=metrics.ran)
-    _watch(metrics, dataplane, workers)
-    attempts = Attempts(metrics, _access_log(settings))
+    _watch(metrics, dataplane)
+    attempts = Attempts(metrics, _access_log(settings), known=dataplane.named)
     infer = InferPath(dataplane, attempts, body_bytes_max=settings.body_bytes_max)
     front = Front(
         dataplane, infer=infer, api=app.build(dataplane, collectors), revision=settings.revision
@@ -107,26 +107,24 @@ def _labels(settings: Settings) -> dict[str, str]:
         "namespace": settings.namespace,
         "deployment": settings.deployment,
         "revision": settings.revision,
-        "model": settings.model_name,
-        "version": settings.model_version,
     }
 
 
-def _watch(metrics: Metrics, dataplane: Dataplane, workers: Workers) -> None:
+def _watch(metrics: Metrics, dataplane: Dataplane) -> None:
     metrics.watch(
         contract.SERVER_WAITING,
         help_text="Inference requests that wait for a thread.",
-        read=lambda: dataplane.waiting_count,
+        read=lambda: {name: each.waiting_count for name, each in dataplane.queues().items()},
     )
     metrics.watch(
         contract.SERVER_WAITING_ROWS,
         help_text="Rows of the inference requests that wait for a thread.",
-        read=lambda: dataplane.waiting_rows,
+        read=lambda: {name: each.waiting_rows for name, each in dataplane.queues().items()},
     )
     metrics.watch(
         contract.SERVER_RUNNING,
         help_text="Inferences that run, hanging ones included.",
-        read=lambda: workers.running_count,
+        read=lambda: {name: each.running_count for name, each in dataplane.queues().items()},
     )
 
 

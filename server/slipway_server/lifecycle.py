@@ -69,7 +69,8 @@ class Lifecycle:
             either: set[asyncio.Future[Any]] = {loading, stopping}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if loading.done():
-                self._registry.add(loading.result())
+                self._registry.publish([loading.result()])
+                self._registry.settle()
                 freeze_garbage()
                 await stopping
                 await self._drain(grace_s, drain_s)

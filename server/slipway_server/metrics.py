@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -37,31 +37,33 @@ BUCKETS_STAGE_S: Final = (0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, *
 BUCKETS_ROWS: Final = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 _Stages = tuple[Histogram, Histogram, Histogram, Histogram]
+ModelKey = tuple[str, str]  # name and version; empty for a request that named no model of ours
 
 
 class Metrics(Collector):
     """Counts and latencies of inference requests. Used from the event loop only."""
 
     def __init__(self, registry: CollectorRegistry, labels: Mapping[str, str]) -> None:
-        """`labels` holds the values of all LABELS but the last two."""
-        self._labels = dict(labels)
-        self._registry = registry
+        """`labels` holds the values of the first three LABELS."""
+        self._own = [labels[name] for name in _SERVER]
         self._in_flight: dict[str, int] = {}
-        self._seconds: dict[tuple[str, str], Histogram] = {}
+        self._seconds: dict[tuple[str, str, ModelKey], Histogram] = {}
         self._stages: dict[tuple[str, str, str], _Stages] = {}
-        self._batch_rows: dict[tuple[str, str], Histogram] = {}
+        self._batch_rows: dict[ModelKey, Histogram] = {}
+        self._gauges: list[tuple[str, str, Callable[[], Mapping[ModelKey, float]]]] = []
         registry.register(self)
 
     def began(self, protocol: str) -> None:
         """Count a request that is in flight from now on."""
         self._in_flight[protocol] = self._in_flight.get(protocol, 0) + 1
 
-    def ended(self, protocol: str, *, code: str, seconds: float) -> None:
+    def ended(self, protocol: str, *, code: str, model: ModelKey, seconds: float) -> None:
         """Count a request that began, and is answered or gone."""
         self._in_flight[protocol] -= 1
-        found = self._seconds.get((protocol, code))
+        key = (protocol, code, model)
+        found = self._seconds.get(key)
         if found is None:
-            found = self._seconds[protocol, code] = Histogram(BUCKETS_S)
+            found = self._seconds[key] = Histogram(BUCKETS_S)
         found.observe(seconds)
 
     def answered(self, protocol: str, response: InferenceResponse, *, decode_ns: int) -> None:
@@ -91,14 +93,21 @@ class Metrics(Collector):
         for entry in runs:
             found.observe(entry.ran_with)
 
-    def watch(self, name: str, *, help_text: str, read: Callable[[], float]) -> None:
-        """Export a gauge that is read when it is scraped."""
-        gauge = Gauge(name, help_text, tuple(self._labels), registry=self._registry)
-        gauge.labels(**self._labels).set_function(read)
+    def watch(
+        self, name: str, *, help_text: str, read: Callable[[], Mapping[ModelKey, float]]
+    ) -> None:
+        """Export a gauge of each model that is read when it is scraped."""
+        self._gauges.append((name, help_text, read))
+
+    def forget(self, model: Model) -> None:
+        """End the series of a model that is not served any more."""
+        gone = (model.name, model.version)
+        self._batch_rows.pop(gone, None)
+        self._seconds = {key: found for key, found in self._seconds.items() if key[2] != gone}
+        self._stages = {key: found for key, found in self._stages.items() if key[1:] != gone}
 
     def collect(self) -> Iterable[Metric]:
         """Write all of it out."""
-        own = list(self._labels.values())
         requests = CounterMetricFamily(
             contract.SERVER_REQUESTS,
             "Inference requests answered, by protocol and code.",
@@ -109,10 +118,12 @@ class Metrics(Collector):
             "Time from an inference request's first byte to its answer's last.",
             labels=LABELS,
         )
-        for (protocol, code), found in self._seconds.items():
-            requests.add_metric([*own, protocol, code], sum(found.counts))
-            seconds.add_metric([*own, protocol, code], found.buckets(), found.total)
-        return (requests, seconds, self._collect_in_flight(), *self._collect_by_model())
+        for (protocol, code, model), found in self._seconds.items():
+            values = [*self._own, *model, protocol, code]
+            requests.add_metric(values, sum(found.counts))
+            seconds.add_metric(values, found.buckets(), found.total)
+        by_model = (*self._collect_by_model(), *self._collect_gauges())
+        return (requests, seconds, self._collect_in_flight(), *by_model)
 
     def _collect_in_flight(self) -> Metric:
         family = GaugeMetricFamily(
@@ -121,7 +132,7 @@ class Metrics(Collector):
             labels=(*_SERVER, "protocol"),
         )
         for protocol, count in self._in_flight.items():
-            family.add_metric([*self._of_server(), protocol], count)
+            family.add_metric([*self._own, protocol], count)
         return family
 
     def _collect_by_model(self) -> tuple[Metric, Metric]:
@@ -132,17 +143,21 @@ class Metrics(Collector):
         )
         for (protocol, *model), histograms in self._stages.items():
             for stage, found in zip(STAGES, histograms, strict=True):
-                values = [*self._of_server(), *model, protocol, stage]
+                values = [*self._own, *model, protocol, stage]
                 stages.add_metric(values, found.buckets(), found.total)
         rows = HistogramMetricFamily(
             contract.SERVER_BATCH_ROWS, "Rows that ran together.", labels=_MODEL
         )
         for model_key, found in self._batch_rows.items():
-            rows.add_metric([*self._of_server(), *model_key], found.buckets(), found.total)
+            rows.add_metric([*self._own, *model_key], found.buckets(), found.total)
         return stages, rows
 
-    def _of_server(self) -> list[str]:
-        return [self._labels[name] for name in _SERVER]
+    def _collect_gauges(self) -> Iterable[Metric]:
+        for name, help_text, read in self._gauges:
+            family = GaugeMetricFamily(name, help_text, labels=_MODEL)
+            for model, value in read().items():
+                family.add_metric([*self._own, *model], value)
+            yield family
 
 
 def _stages() -> _Stages:

@@ -6,7 +6,7 @@ the fields.
 
 from typing import Any
 
-from slipway_server.core.registry import Model
+from slipway_server.core.registry import Model, Standing
 from slipway_server.core.signature import TensorSpec
 from slipway_server.core.statistics import Duration
 from slipway_server.core.tensors import Datatype
@@ -61,9 +61,14 @@ def statistics(model: Model) -> dict[str, Any]:
     }
 
 
-def entry(model: Model) -> dict[str, str]:
+def entry(standing: Standing) -> dict[str, str]:
     """A ModelIndex of the repository's index."""
-    return {"name": model.name, "version": model.version, "state": "READY", "reason": ""}
+    return {
+        "name": standing.name,
+        "version": standing.version,
+        "state": str(standing.state),
+        "reason": standing.reason,
+    }
 
 
 def _duration(spent: Duration) -> dict[str, int]:

@@ -3,15 +3,17 @@
 Lives on one event loop; only inference leaves it, to the workers.
 """
 
+import asyncio
+import contextlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 from slipway_server.core.batching import Entry
 from slipway_server.core.classification import top_classes
-from slipway_server.core.errors import ServingError
-from slipway_server.core.registry import Model, Registry
+from slipway_server.core.errors import ErrorKind, ServingError
+from slipway_server.core.registry import Model, Registry, Standing, State
 from slipway_server.core.scheduler import Limits, Scheduler
 from slipway_server.core.signature import Signature
 from slipway_server.core.tensors import InferenceRequest, InferenceResponse, Tensor, Times
@@ -50,15 +52,9 @@ class Dataplane:
         self._schedulers: dict[Model, Scheduler] = {}
         self._is_draining = False
 
-    @property
-    def waiting_count(self) -> int:
-        """Requests that no worker has taken yet."""
-        return sum(each.waiting_count for each in self._schedulers.values())
-
-    @property
-    def waiting_rows(self) -> int:
-        """Their rows."""
-        return sum(each.waiting_rows for each in self._schedulers.values())
+    def queues(self) -> Mapping[tuple[str, str], Scheduler]:
+        """Queues that have been used, by the name and the version of their model."""
+        return {(model.name, model.version): each for model, each in self._schedulers.items()}
 
     @property
     def is_draining(self) -> bool:
@@ -71,15 +67,18 @@ class Dataplane:
 
     @property
     def is_ready(self) -> bool:
-        """Whether a verified, loaded and warmed-up model takes new traffic."""
-        return not self._registry.is_empty and not self._is_draining
+        """Whether all models that were asked for at the start take new traffic."""
+        return self._registry.is_settled and not self._is_draining
 
     def is_model_ready(self, name: str, version: str | None) -> bool:
-        """Like `is_ready`, for one model; NOT_FOUND for one that is not here."""
-        if self._registry.is_empty:
-            return False
-        self._registry.find(name, version)
-        return self.is_ready
+        """Whether this one does; NOT_FOUND for one that is not here."""
+        try:
+            self._registry.find(name, version)
+        except ServingError as err:
+            if err.kind is ErrorKind.NOT_READY:
+                return False
+            raise
+        return not self._is_draining
 
     def model_metadata(self, name: str, version: str | None) -> ModelMetadata:
         """Signature and versions of a model."""
@@ -99,6 +98,30 @@ class Dataplane:
     def models(self, name: str | None = None, version: str | None = None) -> tuple[Model, ...]:
         """Every model, every version of one, or one; NOT_FOUND for one that is not here."""
         return self._registry.all(name, version)
+
+    def named(self, name: str, version: str | None) -> tuple[str, str] | None:
+        """Name and version of the model that would answer, None if none would."""
+        model = self._registry.get(name, version)
+        return None if model is None else (model.name, model.version)
+
+    def index(self, *, is_ready: bool = False) -> tuple[Standing, ...]:
+        """How every model stands, or only those that take new traffic."""
+        found = self._registry.index()
+        return tuple(each for each in found if each.state is State.READY or not is_ready)
+
+    async def retire(self, model: Model, *, patience_s: float) -> bool:
+        """Let a model that the registry has no more finish what it was asked; False if it hangs.
+
+        Its memory is free with the last of its inferences, also of those that take longer.
+        """
+        scheduler = self._schedulers.pop(model, None)
+        if scheduler is None:
+            return True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                await scheduler.drained()
+                return True
+        return False
 
     async def infer(
         self, request: InferenceRequest, *, deadline_ns: int | None = None

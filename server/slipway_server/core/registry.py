@@ -1,9 +1,11 @@
-"""Which models are served: name, then version.
+"""Which models are served: name, then version; and how those stand that are not.
 
-A server of this slice holds one model; the registry is where more would go.
+The latest of a name's versions answers where none is asked for.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from slipway_server.backends.base import Backend
 from slipway_server.core.errors import ErrorKind, ServingError
@@ -24,42 +26,104 @@ class Model:
     statistics: Statistics = field(default_factory=Statistics)
 
 
+class State(StrEnum):
+    """How a model stands, in the words of Triton's repository index."""
+
+    READY = "READY"
+    LOADING = "LOADING"
+    UNLOADING = "UNLOADING"
+    UNAVAILABLE = "UNAVAILABLE"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A line of the index; `version` is empty where none was ever loaded.
+
+    `is_wanted`: somebody asked for it and nobody asked to unload it since.
+    """
+
+    name: str
+    version: str
+    state: State
+    reason: str = ""
+    is_wanted: bool = True
+
+
 class Registry:
     """Models by name and version. Used from the event loop only."""
 
     def __init__(self) -> None:
         self._models: dict[str, dict[str, Model]] = {}
+        self._absent: dict[str, Standing] = {}
+        self._is_settled = False
 
     @property
-    def is_empty(self) -> bool:
-        """Whether nothing has been loaded yet."""
-        return not self._models
+    def is_settled(self) -> bool:
+        """Whether the start is over: what is not here by now is not about to come."""
+        return self._is_settled
 
-    def add(self, model: Model) -> None:
-        """Serve this model; the latest added version answers where none is asked for."""
-        versions = self._models.setdefault(model.name, {})
-        versions.pop(model.version, None)
-        versions[model.version] = model
+    def settle(self) -> None:
+        """The start is over."""
+        self._is_settled = True
+
+    def publish(self, models: Sequence[Model]) -> tuple[Model, ...]:
+        """Serve all versions of a model, the latest last, and return those that they replace.
+
+        From one request to the next: there is no moment without the name.
+        """
+        assert len({model.name for model in models}) == 1
+        name = models[0].name
+        replaced = self._models.get(name, {})
+        self._models[name] = {model.version: model for model in models}
+        self._absent.pop(name, None)
+        return tuple(model for model in replaced.values() if model not in models)
+
+    def withdraw(self, name: str) -> tuple[Model, ...]:
+        """Serve nothing of this name any more, and return what was."""
+        return tuple(self._models.pop(name, {}).values())
+
+    def note(self, standing: Standing) -> None:
+        """Remember how a model stands that is not served."""
+        self._absent[standing.name] = standing
+
+    def forget(self, name: str) -> None:
+        """A model that is not served is not there at all any more."""
+        self._absent.pop(name, None)
+
+    def index(self) -> tuple[Standing, ...]:
+        """Every version that is served, and every model that is not, by name."""
+        ready = [Standing(model.name, model.version, State.READY) for model in self.all()]
+        absent = [each for each in self._absent.values() if each.name not in self._models]
+        return tuple(sorted((*ready, *absent), key=lambda each: each.name))
+
+    def get(self, name: str, version: str | None) -> Model | None:
+        """The model that would answer; None for one that is not served."""
+        versions = self._models.get(name)
+        if not versions:
+            return None
+        return next(reversed(versions.values())) if version is None else versions.get(version)
 
     def find(self, name: str, version: str | None) -> Model:
-        """The model asked for, or NOT_READY (nothing loaded), or NOT_FOUND."""
-        if self.is_empty:
-            raise ServingError(ErrorKind.NOT_READY, "the model is still being loaded")
-        versions = self._models.get(name)
-        if versions is None:
-            known = ", ".join(f"'{known}'" for known in self._models)
-            raise ServingError(
-                ErrorKind.NOT_FOUND, f"no model '{name}' here; this server has {known}"
-            )
-        if version is None:
-            return next(reversed(versions.values()))
-        model = versions.get(version)
-        if model is None:
-            known = ", ".join(f"'{known}'" for known in versions)
-            raise ServingError(
+        """The model asked for, or NOT_FOUND, or NOT_READY: it may yet come."""
+        model = self.get(name, version)
+        if model is not None:
+            return model
+        raise self._refusal(name, version)
+
+    def _refusal(self, name: str, version: str | None) -> ServingError:
+        if name in self._models:
+            known = ", ".join(f"'{known}'" for known in self._models[name])
+            return ServingError(
                 ErrorKind.NOT_FOUND, f"model '{name}' has no version '{version}'; it has {known}"
             )
-        return model
+        standing = self._absent.get(name)
+        if standing is not None and standing.state is not State.LOADING:
+            kind = ErrorKind.NOT_READY if standing.is_wanted else ErrorKind.NOT_FOUND
+            return ServingError(kind, f"model '{name}' is not loaded; the index says why")
+        if standing is not None or not self._is_settled:
+            return ServingError(ErrorKind.NOT_READY, "the model is still being loaded")
+        known = ", ".join(f"'{known}'" for known in self._models) or "none"
+        return ServingError(ErrorKind.NOT_FOUND, f"no model '{name}' here; this server has {known}")
 
     def all(self, name: str | None = None, version: str | None = None) -> tuple[Model, ...]:
         """Every model, every version of one, or one; NOT_FOUND for one that is not here."""

@@ -96,7 +96,7 @@ def _add_triton_routes(app: FastAPI, dataplane: Dataplane) -> None:
 
     @app.post("/v2/repository/index")
     async def index() -> Response:
-        return _json([entry(model) for model in dataplane.models()])
+        return _json([entry(standing) for standing in dataplane.index()])
 
 
 def _add_older_routes(app: FastAPI, dataplane: Dataplane) -> None:

@@ -76,6 +76,7 @@ class InferPath:
         headers = dict(scope["headers"])
         request_id = headers.get(b"x-request-id", b"").decode("latin-1")
         attempt = self._attempts.begin("rest", path=scope["path"], request_id=request_id)
+        attempt.target = (target.model_name, target.model_version)
         status = errors.CLIENT_GONE
         try:
             outcome = await self._outcome(headers, receive, target)

@@ -81,6 +81,7 @@ class InferenceService:
     async def _infer(self, request: Any, context: Context) -> Any:
         request_id = _request_id(context)
         attempt = self._attempts.begin("grpc", path=INFER_PATH, request_id=request_id)
+        attempt.target = (request.model_name, request.model_version or None)
         code = grpc.StatusCode.CANCELLED
         try:
             answer, code, message = await self._outcome(request, attempt, _deadline_ns(context))
@@ -140,8 +141,9 @@ class InferenceService:
         fields = {"model_stats": [configuration.statistics(model) for model in models]}
         return json_format.ParseDict(fields, service_pb2.ModelStatisticsResponse())
 
-    async def _repository_index(self, _: Any) -> Any:
-        fields = {"models": [configuration.entry(model) for model in self._dataplane.models()]}
+    async def _repository_index(self, request: Any) -> Any:
+        found = self._dataplane.index(is_ready=request.ready)
+        fields = {"models": [configuration.entry(standing) for standing in found]}
         return json_format.ParseDict(fields, service_pb2.RepositoryIndexResponse())
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from slipway_server.core.dataplane import Dataplane
 from slipway_server.core.errors import ErrorKind, ServingError
-from slipway_server.core.registry import Registry
+from slipway_server.core.registry import Model, Registry, Standing, State
 from slipway_server.core.tensors import Datatype, InferenceRequest, RequestedOutput, Tensor
 from slipway_server.core.workers import Workers
 
@@ -27,6 +27,11 @@ def registry() -> Registry:
 @pytest.fixture
 def dataplane(registry, workers) -> Dataplane:
     return Dataplane(registry, workers)
+
+
+def serve(registry: Registry, *models: Model) -> None:
+    registry.publish(models)
+    registry.settle()
 
 
 def request(**changes) -> InferenceRequest:
@@ -51,7 +56,7 @@ async def test_nothing_is_ready_before_a_model_is_loaded(dataplane):
 
 
 async def test_an_inference_names_the_version_that_computed_it(dataplane, registry, make_model):
-    registry.add(make_model("scale", "1.3.0"))
+    serve(registry, make_model("scale", "1.3.0"))
 
     response = await dataplane.infer(request())
 
@@ -65,7 +70,7 @@ async def test_an_inference_names_the_version_that_computed_it(dataplane, regist
 
 
 async def test_only_the_outputs_asked_for_are_computed(dataplane, registry, make_model):
-    registry.add(make_model("scale", "1"))
+    serve(registry, make_model("scale", "1"))
 
     response = await dataplane.infer(request(outputs=(RequestedOutput("row_count"),)))
 
@@ -82,7 +87,7 @@ async def test_only_the_outputs_asked_for_are_computed(dataplane, registry, make
 async def test_unknown_models_and_versions_are_not_found(
     dataplane, registry, make_model, changes, words
 ):
-    registry.add(make_model("scale", "1"))
+    serve(registry, make_model("scale", "1"))
 
     with pytest.raises(ServingError) as caught:
         await dataplane.infer(request(**changes))
@@ -92,7 +97,7 @@ async def test_unknown_models_and_versions_are_not_found(
 
 
 async def test_a_draining_server_is_not_ready_but_still_answers(dataplane, registry, make_model):
-    registry.add(make_model("scale", "1"))
+    serve(registry, make_model("scale", "1"))
     assert dataplane.is_ready
     assert dataplane.is_model_ready("scale", "1")
 
@@ -104,8 +109,7 @@ async def test_a_draining_server_is_not_ready_but_still_answers(dataplane, regis
 
 
 async def test_metadata_tells_versions_and_signature(dataplane, registry, make_model):
-    registry.add(make_model("scale", "1"))
-    registry.add(make_model("scale", "2"))
+    registry.publish([make_model("scale", "1"), make_model("scale", "2")])
 
     metadata = dataplane.model_metadata("scale", None)
 
@@ -113,3 +117,33 @@ async def test_metadata_tells_versions_and_signature(dataplane, registry, make_m
     assert dataplane.model_metadata("scale", "1").versions == ("1",)
     assert metadata.signature.inputs[0].shape == (-1, 2)
     assert [spec.name for spec in metadata.signature.outputs] == ["y", "row_count"]
+
+
+async def test_each_model_is_ready_by_itself_and_the_server_with_the_last(
+    dataplane, registry, make_model
+):
+    registry.publish([make_model("scale", "1")])
+    assert dataplane.is_model_ready("scale", None)
+    assert not dataplane.is_model_ready("other", None)
+    assert not dataplane.is_ready
+
+    registry.note(Standing("other", "1", State.UNAVAILABLE, "not ONNX"))
+    registry.settle()
+
+    assert dataplane.is_ready
+    assert not dataplane.is_model_ready("other", None)
+    assert [each.name for each in dataplane.index()] == ["other", "scale"]
+    assert [each.name for each in dataplane.index(is_ready=True)] == ["scale"]
+
+
+async def test_a_retired_model_answers_what_it_was_asked(dataplane, registry, make_model):
+    serve(registry, make_model("scale", "1"))
+    asked = asyncio.create_task(dataplane.infer(request()))
+    await asyncio.sleep(0)
+
+    (model,) = registry.withdraw("scale")
+    ended = await dataplane.retire(model, patience_s=5)
+
+    assert ended
+    assert (await asked).model_version == "1"
+    assert dataplane.queues() == {}

@@ -10,6 +10,7 @@ from prometheus_client import Histogram as Reference
 from slipway_server import termination
 from slipway_server.attempts import AccessLog, Attempts
 from slipway_server.core.errors import LoadError
+from slipway_server.core.registry import Model
 from slipway_server.core.tensors import InferenceResponse, Times
 from slipway_server.histogram import Histogram
 from slipway_server.metrics import BUCKETS_S, LABELS, Metrics
@@ -24,9 +25,41 @@ def test_attempts_are_counted_by_protocol_and_code():
     for code in ("200", "200", "500"):
         attempts.begin("rest", path="/p", request_id="").end(int(code), code)
 
-    labels = {**VALUES, "protocol": "rest", "code": "200"}
+    labels = {**VALUES, "model": "", "version": "", "protocol": "rest", "code": "200"}
     assert registry.get_sample_value("slipway_server_requests_total", labels) == 2
     assert registry.get_sample_value("slipway_server_request_seconds_count", labels) == 2
+
+
+def test_a_request_that_fails_is_counted_for_the_model_that_it_names_if_that_is_ours():
+    registry = CollectorRegistry()
+    known = {("ours", None): ("ours", "3")}
+    attempts = Attempts(
+        Metrics(registry, VALUES), None, known=lambda name, version: known.get((name, version))
+    )
+
+    for name in ("ours", "theirs"):
+        attempt = attempts.begin("rest", path="/p", request_id="")
+        attempt.target = (name, None)
+        attempt.end(400, "400")
+
+    labels = {**VALUES, "protocol": "rest", "code": "400"}
+    for model, version in (("ours", "3"), ("", "")):
+        found = {**labels, "model": model, "version": version}
+        assert registry.get_sample_value("slipway_server_requests_total", found) == 1
+    assert b"theirs" not in generate_latest(registry)
+
+
+def test_the_series_of_a_model_end_with_it():
+    registry = CollectorRegistry()
+    metrics = Metrics(registry, VALUES)
+    for version in ("1", "2"):
+        metrics.began("rest")
+        metrics.ended("rest", code="200", model=("m", version), seconds=0.1)
+
+    metrics.forget(Model("m", "1", backend=None))
+
+    text = generate_latest(registry)
+    assert (b'version="1"' in text, b'version="2"' in text) == (False, True)
 
 
 def test_requests_in_flight_are_those_that_began_and_did_not_end():
@@ -92,7 +125,7 @@ def test_a_histogram_counts_as_prometheus_clients_does():
 def test_gauges_are_read_when_scraped():
     registry = CollectorRegistry()
     waiting = [1]
-    Metrics(registry, VALUES).watch("waiting", help_text="w", read=lambda: waiting[0])
+    Metrics(registry, VALUES).watch("waiting", help_text="w", read=lambda: {("m", "1"): waiting[0]})
     waiting[0] = 7
 
     assert b"} 7.0" in generate_latest(registry)
