@@ -4,10 +4,12 @@ import asyncio
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from slipway_api import metrics as contract
+from slipway_api import names
 from slipway_server.attempts import AccessLog, Attempts
 from slipway_server.core.dataplane import Dataplane
 from slipway_server.core.registry import Model, Registry
@@ -18,6 +20,7 @@ from slipway_server.lifecycle import Lifecycle, stop_on_signals
 from slipway_server.loading import load
 from slipway_server.metrics import Metrics
 from slipway_server.rest import app
+from slipway_server.rest.connection import Connection, HttpLimits
 from slipway_server.rest.front import Front
 from slipway_server.rest.infer import InferPath
 from slipway_server.rpc.health import Health
@@ -55,12 +58,16 @@ async def serve(settings: Settings, *, announce: Callable[[Served], None] | None
     _watch(metrics, dataplane)
     attempts = Attempts(metrics, _access_log(settings), known=dataplane.named)
     infer = InferPath(dataplane, attempts, body_bytes_max=settings.body_bytes_max)
-    front = Front(
-        dataplane, infer=infer, api=app.build(dataplane, collectors), revision=settings.revision
+    front = Front(dataplane, api=app.build(dataplane, collectors), revision=settings.revision)
+    connection = partial(
+        Connection,
+        infer=infer,
+        limits=HttpLimits(connection_count_max=settings.connections_max),
+        stamp=(names.HEADER_REVISION.encode(), settings.revision.encode()),
     )
     service = InferenceService(dataplane, attempts, revision=settings.revision)
     http = HttpListener(
-        front, host=settings.host, port=settings.http_port, drain_s=settings.drain_s
+        front, connection, host=settings.host, port=settings.http_port, drain_s=settings.drain_s
     )
     grpc = GrpcListener(
         service,

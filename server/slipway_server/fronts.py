@@ -6,8 +6,8 @@ They are open from the first moment, so that liveness is answered while the mode
 import asyncio
 import contextlib
 import socket
-from collections.abc import Generator
-from typing import Final
+from collections.abc import Callable, Generator
+from typing import Final, cast
 
 import grpc
 import uvicorn
@@ -15,15 +15,14 @@ from grpc_health.v1 import health as health_service
 from grpc_reflection.v1alpha import reflection
 
 from slipway_server.core.errors import LoadError
+from slipway_server.rest.connection import Connection
 from slipway_server.rest.front import Front
 from slipway_server.rpc.health import Health
 from slipway_server.rpc.service import SERVICE, InferenceService
 
-# Longer than Envoy keeps an idle connection (one hour), so that it is never the server that
-# closes one just as a request comes along it.
-KEEP_ALIVE_S: Final = 3700
 _BACKLOG: Final = 2048
 _POLL_S: Final = 0.02
+_LOOK_S: Final = 1.0
 
 
 class _Uvicorn(uvicorn.Server):
@@ -37,14 +36,23 @@ class _Uvicorn(uvicorn.Server):
 class HttpListener:
     """REST, health and metrics."""
 
-    def __init__(self, app: Front, *, host: str, port: int, drain_s: float) -> None:
+    def __init__(
+        self,
+        app: Front,
+        connection: Callable[..., Connection],
+        *,
+        host: str,
+        port: int,
+        drain_s: float,
+    ) -> None:
+        """`connection` makes the protocol of each connection, given what uvicorn gives it."""
         try:
             self._socket = socket.create_server((host, port), backlog=_BACKLOG)
         except OSError as err:
             raise _cannot_listen(host, port, err) from err
         config = uvicorn.Config(
             app,
-            http="httptools",
+            http=connection,  # type: ignore[arg-type]  # a class, or what makes its objects
             ws="none",
             lifespan="off",
             log_config=None,
@@ -52,12 +60,12 @@ class HttpListener:
             server_header=False,
             proxy_headers=False,  # who the client is changes nothing here
             backlog=_BACKLOG,
-            timeout_keep_alive=KEEP_ALIVE_S,
             # Its own last resort; `close` is bounded by the life cycle as well.
             timeout_graceful_shutdown=int(drain_s) + 1,
         )
         self._server = _Uvicorn(config)
         self._serving: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
 
     @property
     def port(self) -> int:
@@ -70,12 +78,24 @@ class HttpListener:
         self._serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
         while not self._server.started and not self._serving.done():
             await asyncio.sleep(_POLL_S)
+        self._watching = asyncio.create_task(self._watch())
 
     async def close(self) -> None:
         """Accept nothing more and finish what is in flight."""
         assert self._serving is not None
+        assert self._watching is not None
         self._server.should_exit = True
         await self._serving
+        self._watching.cancel()
+
+    async def _watch(self) -> None:
+        """Have connections keep to their limits of time."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            now_s = loop.time()
+            for connection in list(self._server.server_state.connections):
+                cast(Connection, connection).look(now_s)
 
 
 class GrpcListener:

@@ -45,6 +45,7 @@ class Settings:
     max_batch_size: int = 32  # rows that run together; 1: each request alone
     batch_delay_s: float = 0.0  # how long a batch that is not full waits for more
     body_bytes_max: int = _BODY_BYTES_MAX
+    connections_max: int = 1024  # over HTTP; then an idle one is closed for each new one
     access_log: AccessLogFormat = AccessLogFormat.OFF
     grace_s: float = 5.0  # from SIGTERM until the listeners close: routers notice meanwhile
     drain_s: float = 60.0  # then, for what is in flight
@@ -73,6 +74,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         max_batch_size=env.integer("MAX_BATCH_SIZE", 32, least=1),
         batch_delay_s=env.seconds("BATCH_DELAY_S", 0.0),
         body_bytes_max=env.integer("BODY_BYTES_MAX", _BODY_BYTES_MAX, least=1),
+        connections_max=env.integer("CONNECTIONS_MAX", 1024, least=1),
         access_log=env.parsed(
             "ACCESS_LOG", AccessLogFormat.OFF, parse=AccessLogFormat, expected="off or json"
         ),

@@ -8,7 +8,7 @@ Pure but for `compute`, which runs the model in the calling thread.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Final
 
@@ -29,12 +29,12 @@ class Entry:
 
     Times are of `time.perf_counter_ns`; `deadline_ns` None: nobody said how long the client waits.
     `arrays` are the outputs in the order of `specs`; `error` is there instead if it failed.
-    `ran_with` is how many rows ran together.
+    `ran_with` is how many rows ran together. `done` is called on the loop once it has run.
     """
 
     __slots__ = (
         *("feed", "specs", "row_count", "key", "deadline_ns"),
-        *("queued_ns", "began_ns", "ended_ns", "ran_with", "arrays", "error", "proof"),
+        *("queued_ns", "began_ns", "ended_ns", "ran_with", "arrays", "error", "proof", "done"),
     )
 
     def __init__(
@@ -57,6 +57,7 @@ class Entry:
         self.arrays: Sequence[Array] = ()
         self.error: Exception | None = None
         self.proof: bool | None = None
+        self.done: Callable[[], None] | None = None
 
     @property
     def can_share(self) -> bool:

@@ -123,48 +123,52 @@ class Dataplane:
                 return True
         return False
 
-    async def infer(
-        self, request: InferenceRequest, *, deadline_ns: int | None = None
-    ) -> InferenceResponse:
-        """Compute the outputs asked for.
+    def begin(
+        self,
+        request: InferenceRequest,
+        done: Callable[["Call"], None],
+        *,
+        deadline_ns: int | None = None,
+    ) -> "Call":
+        """Begin to compute the outputs asked for; `done` is called on the loop at its end.
 
-        `deadline_ns`: when the client stops waiting, by `time.perf_counter_ns`. Raises
-        ServingError of every kind but TOO_LARGE and UNSUPPORTED. Cancelling drops a waiting
-        request.
+        `deadline_ns`: when the client stops waiting, by `time.perf_counter_ns`. Raises what is
+        known at once: ServingError of every kind but TOO_LARGE, UNSUPPORTED and INTERNAL.
         """
         model = self._registry.find(request.model_name, request.model_version)
         began_ns = time.perf_counter_ns()
         try:
-            entry, outputs = await self._run(model, request, deadline_ns)
+            signature = model.backend.signature
+            feed = signature.feed(request.inputs)
+            specs = signature.select([output.name for output in request.outputs])
+            entry = Entry(feed, specs, is_batchable=signature.is_batchable, deadline_ns=deadline_ns)
+            call = Call(model, request, entry, began_ns=began_ns, done=done)
+            call.submit(self._scheduler(model))
         except ServingError:
             model.statistics.failed(time.perf_counter_ns() - began_ns)
             raise
-        model.statistics.succeeded(
-            row_count=entry.row_count,
-            queue_ns=entry.began_ns - entry.queued_ns,
-            compute_ns=entry.ended_ns - entry.began_ns,
-            whole_ns=time.perf_counter_ns() - began_ns,
-        )
-        times = Times(entry.queued_ns, entry.began_ns, entry.ended_ns)
-        return InferenceResponse(model.name, model.version, request.request_id, outputs, times)
+        return call
 
-    async def _run(
-        self, model: Model, request: InferenceRequest, deadline_ns: int | None
-    ) -> tuple[Entry, tuple[Tensor, ...]]:
-        signature = model.backend.signature
-        feed = signature.feed(request.inputs)
-        specs = signature.select([output.name for output in request.outputs])
-        entry = Entry(feed, specs, is_batchable=signature.is_batchable, deadline_ns=deadline_ns)
-        await self._scheduler(model).run(entry)
-        outputs = tuple(
-            Tensor(spec.name, spec.datatype, array)
-            for spec, array in zip(specs, entry.arrays, strict=True)
-        )
-        if any(output.class_count for output in request.outputs):
-            counts = [output.class_count for output in request.outputs]
-            pairs = zip(outputs, counts, strict=True)
-            outputs = tuple(top_classes(tensor, count) for tensor, count in pairs)
-        return entry, outputs
+    async def infer(
+        self, request: InferenceRequest, *, deadline_ns: int | None = None
+    ) -> InferenceResponse:
+        """Wait for what `begin` begins; raises what it raises, and INTERNAL.
+
+        Cancelling drops a waiting request.
+        """
+        future = asyncio.get_running_loop().create_future()
+
+        def done(_: Call) -> None:
+            if not future.done():  # else the caller has gone, and is about to say so
+                future.set_result(None)
+
+        call = self.begin(request, done, deadline_ns=deadline_ns)
+        try:
+            await future
+        except asyncio.CancelledError:
+            call.cancel()
+            raise
+        return call.response()
 
     def _scheduler(self, model: Model) -> Scheduler:
         found = self._schedulers.get(model)
@@ -189,3 +193,74 @@ class Dataplane:
             )
         if self._observe is not None:
             self._observe(model, runs)
+
+
+class Call:
+    """One request on its way through a model."""
+
+    __slots__ = ("_began_ns", "_done", "_entry", "_model", "_request", "_result", "_scheduler")
+
+    def __init__(
+        self,
+        model: Model,
+        request: InferenceRequest,
+        entry: Entry,
+        *,
+        began_ns: int,
+        done: Callable[["Call"], None],
+    ) -> None:
+        self._model, self._request, self._entry = model, request, entry
+        self._began_ns, self._done = began_ns, done
+        self._result: InferenceResponse | Exception | None = None
+        self._scheduler: Scheduler | None = None
+
+    def submit(self, scheduler: Scheduler) -> None:
+        """Get in line; raises OVERLOADED at once."""
+        scheduler.submit(self._entry, self._ended)
+        self._scheduler = scheduler
+
+    def cancel(self) -> None:
+        """Forget it: `done` is not called any more."""
+        if self._scheduler is not None:
+            self._scheduler.drop(self._entry)
+
+    def response(self) -> InferenceResponse:
+        """What was computed, once it is done; raises what it failed with."""
+        if isinstance(self._result, InferenceResponse):
+            return self._result
+        assert self._result is not None
+        raise self._result
+
+    def _ended(self) -> None:
+        entry, statistics = self._entry, self._model.statistics
+        try:
+            outputs = self._outputs()
+        except Exception as err:  # noqa: BLE001 - belongs to whoever asks for the response
+            self._result = err
+            statistics.failed(time.perf_counter_ns() - self._began_ns)
+        else:
+            model, times = self._model, Times(entry.queued_ns, entry.began_ns, entry.ended_ns)
+            self._result = InferenceResponse(
+                model.name, model.version, self._request.request_id, outputs, times
+            )
+            statistics.succeeded(
+                row_count=entry.row_count,
+                queue_ns=entry.began_ns - entry.queued_ns,
+                compute_ns=entry.ended_ns - entry.began_ns,
+                whole_ns=time.perf_counter_ns() - self._began_ns,
+            )
+        self._done(self)
+
+    def _outputs(self) -> tuple[Tensor, ...]:
+        entry = self._entry
+        if entry.error is not None:
+            raise entry.error
+        outputs = tuple(
+            Tensor(spec.name, spec.datatype, array)
+            for spec, array in zip(entry.specs, entry.arrays, strict=True)
+        )
+        counts = [output.class_count for output in self._request.outputs]
+        if not any(counts):
+            return outputs
+        pairs = zip(outputs, counts, strict=True)
+        return tuple(top_classes(tensor, count) for tensor, count in pairs)

@@ -62,7 +62,6 @@ class Scheduler:
         self._observe, self._now_ns = observe, now_ns
         self._loop = asyncio.get_running_loop()
         self._waiting: deque[Entry] = deque()
-        self._futures: dict[Entry, asyncio.Future[None]] = {}
         self._waiting_rows = 0
         self._running_count = 0
         self._calm = asyncio.Event()
@@ -93,20 +92,20 @@ class Scheduler:
             self._calm.clear()
             await self._calm.wait()
 
-    async def run(self, entry: Entry) -> None:
-        """Wait until an entry has run; raises its error, or OVERLOADED at once."""
+    def submit(self, entry: Entry, done: Callable[[], None]) -> None:
+        """Let an entry run, then call `done` unless it was dropped; raises OVERLOADED at once."""
         self._admit(entry)
-        future = self._futures[entry] = self._loop.create_future()
+        entry.done = done
         self._waiting.append(entry)
         self._waiting_rows += entry.row_count
         self.wake()
-        try:
-            await future
-        except asyncio.CancelledError:
-            self._drop(entry)
-            raise
-        if entry.error is not None:
-            raise entry.error
+
+    def drop(self, entry: Entry) -> None:
+        """Forget an entry whose client has gone; what runs already ends for nobody."""
+        entry.done = None
+        if entry in self._waiting:
+            self._take([entry])
+            self._note_calm()
 
     def wake(self) -> None:
         """Look for work once everything that has arrived by now is in the queue."""
@@ -186,13 +185,7 @@ class Scheduler:
             self._take(late)
             for entry in late:
                 entry.error = _overloaded("the request waited for as long as the client does")
-                self._settle(entry)
-            self._note_calm()
-
-    def _drop(self, entry: Entry) -> None:
-        self._futures.pop(entry, None)
-        if entry in self._waiting:
-            self._take([entry])
+                _settle(entry)
             self._note_calm()
 
     def _ended(self, batch: Sequence[Entry]) -> None:
@@ -204,7 +197,7 @@ class Scheduler:
         self._learn(batch[0].proof)
         self._observe(batch)
         for entry in batch:
-            self._settle(entry)
+            _settle(entry)
         self._running_count -= 1
         if self._waiting:
             self.wake()
@@ -222,10 +215,11 @@ class Scheduler:
         if not self._waiting and not self._running_count:
             self._calm.set()
 
-    def _settle(self, entry: Entry) -> None:
-        future = self._futures.pop(entry, None)
-        if future is not None and not future.done():  # else the caller has gone
-            future.set_result(None)
+
+def _settle(entry: Entry) -> None:
+    done, entry.done = entry.done, None
+    if done is not None:  # else the caller has gone
+        done()
 
 
 def _overloaded(why: str) -> ServingError:

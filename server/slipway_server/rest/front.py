@@ -1,4 +1,4 @@
-"""The ASGI application: inference by the short way, all else through FastAPI.
+"""The ASGI application: all but inference, which never comes here.
 
 Stamps every answer with the revision and the client's request id.
 """
@@ -7,7 +7,7 @@ from slipway_api import names
 from slipway_server.core.dataplane import Dataplane
 from slipway_server.rest import asgi, errors
 from slipway_server.rest.asgi import App, Header, Message, Receive, Scope, Send
-from slipway_server.rest.infer import InferPath, parse_path
+from slipway_server.rest.infer import parse_path
 
 _REQUEST_ID = names.HEADER_REQUEST_ID.encode()
 _REQUEST_ID_BYTES_MAX = 256
@@ -16,20 +16,16 @@ _REQUEST_ID_BYTES_MAX = 256
 class Front:
     """Routes one request and stamps its answer."""
 
-    def __init__(self, dataplane: Dataplane, *, infer: InferPath, api: App, revision: str) -> None:
+    def __init__(self, dataplane: Dataplane, *, api: App, revision: str) -> None:
         self._dataplane = dataplane
-        self._infer = infer
         self._api = api
         self._stamp: Header = (names.HEADER_REVISION.encode(), revision.encode())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request."""
         stamps = self._stamps(scope)
-        target = parse_path(scope["path"])
-        if target is None:
+        if parse_path(scope["path"]) is None:
             await self._api(scope, receive, _stamped(send, stamps))
-        elif scope["method"] == "POST":
-            await self._infer.handle(scope, receive, send, target=target, stamps=stamps)
         else:
             body = errors.body(f"Method Not Allowed: {scope['method']} {scope['path']}; use POST")
             headers = [(b"allow", b"POST"), *stamps]

@@ -1,24 +1,37 @@
-"""The inference path: plain ASGI beside FastAPI, whose routing costs more than a small model."""
+"""The inference path: from a request's parts to an answer's, without ASGI and without a task.
 
-import asyncio
+A small model takes less time than a framework's routing and an event loop's task.
+"""
+
 import logging
 import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import unquote
+
+import httptools
 
 from slipway_server.attempts import Attempts
-from slipway_server.core.dataplane import Dataplane
+from slipway_server.core.dataplane import Call, Dataplane
 from slipway_server.core.errors import ErrorKind, ServingError
-from slipway_server.rest import asgi, coding, errors
-from slipway_server.rest.asgi import Header, Receive, Scope, Send
-from slipway_server.rest.codec import HEADER_LENGTH, Body, Codec, Content, OpenInference
-from slipway_server.rest.disconnect import DisconnectWatch
+from slipway_server.core.signature import Signature
+from slipway_server.rest import coding, errors
+from slipway_server.rest.asgi import Header
+from slipway_server.rest.codec import (
+    HEADER_LENGTH,
+    Body,
+    Codec,
+    Content,
+    OpenInference,
+)
 from slipway_server.rest.predict import Predict
 
 _log = logging.getLogger(__name__)
 # Envoy's word for how long it waits for this attempt ("x-envoy-expected-rq-timeout-ms").
 _TIMEOUT_MS: Final = b"x-envoy-expected-rq-timeout-ms"
 _DIGITS_MAX: Final = 9
+_TARGETS_MAX: Final = 1024
 _VARY: Final = (b"vary", b"accept-encoding")
 _V2: Final = ("/v2/models/", "/infer", OpenInference())
 _V1: Final = ("/v1/models/", ":predict", Predict())
@@ -31,6 +44,7 @@ class Target:
     Version None means the path has none.
     """
 
+    path: str
     model_name: str
     model_version: str | None
     codec: Codec
@@ -46,121 +60,121 @@ def parse_path(path: str) -> Target | None:
         if path.endswith(suffix) and path.startswith(prefix):
             match path[len(prefix) : -len(suffix)].split("/"):
                 case [name] if name:
-                    return Target(name, None, codec)
+                    return Target(path, name, None, codec)
                 case [name, "versions", version] if name and version:
-                    return Target(name, version, codec)
+                    return Target(path, name, version, codec)
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    """An answer before it is sent."""
+@dataclass(slots=True)
+class Answer:
+    """A status and what is sent with it. `must_close`: the rest of the request is not read."""
 
     status: int
     content: Content
+    headers: tuple[Header, ...] = ()
+    must_close: bool = False
 
 
 class InferPath:
     """Answers POST on an inference path. Every failure becomes an error object."""
 
     def __init__(self, dataplane: Dataplane, attempts: Attempts, *, body_bytes_max: int) -> None:
-        self._dataplane = dataplane
-        self._attempts = attempts
-        self._body_bytes_max = body_bytes_max
-        self._loop = asyncio.get_running_loop()
+        self.dataplane: Final = dataplane
+        self.attempts: Final = attempts
+        self.body_bytes_max: Final = body_bytes_max
+        self._targets: dict[bytes, Target | None] = {}
 
-    async def handle(
-        self, scope: Scope, receive: Receive, send: Send, *, target: Target, stamps: list[Header]
-    ) -> None:
-        """Read, infer, answer with `stamps` as further headers; count it whatever happens."""
-        headers = dict(scope["headers"])
+    @property
+    def is_draining(self) -> bool:
+        """Whether connections are to be closed after their answers."""
+        return self.dataplane.is_draining
+
+    def target(self, url: bytes) -> Target | None:
+        """The target of a request line's URL, or None; raises httptools' errors."""
+        try:
+            return self._targets[url]
+        except KeyError:
+            found = parse_path(unquote(httptools.parse_url(url).path.decode("ascii")))
+            if len(self._targets) >= _TARGETS_MAX:  # a client can name as many as it likes
+                self._targets.clear()
+            self._targets[url] = found
+            return found
+
+
+class Inference:
+    """One inference request over REST, from its headers to its answer."""
+
+    __slots__ = ("_answer", "_attempt", "_call", "_encode", "_headers", "_path",
+                 "_target")  # fmt: skip
+
+    def __init__(self, path: InferPath, target: Target, headers: Mapping[bytes, bytes]) -> None:
+        self._path, self._target, self._headers = path, target, headers
         request_id = headers.get(b"x-request-id", b"").decode("latin-1")
-        attempt = self._attempts.begin("rest", path=scope["path"], request_id=request_id)
-        attempt.target = (target.model_name, target.model_version)
-        status = errors.CLIENT_GONE
-        try:
-            outcome = await self._outcome(headers, receive, target)
-            if outcome is not None:
-                await self._answer(
-                    send, outcome, accepted=headers.get(b"accept-encoding", b""), stamps=stamps
-                )
-                status = outcome.status
-        finally:
-            attempt.end(status, str(status))
+        self._attempt = path.attempts.begin("rest", path=target.path, request_id=request_id)
+        self._attempt.target = (target.model_name, target.model_version)
+        self._call: Call | None = None
 
-    async def _answer(
-        self, send: Send, outcome: _Outcome, *, accepted: bytes, stamps: list[Header]
-    ) -> None:
-        content = outcome.content
-        body, used = coding.encode(content.body, accepted)
-        coded = () if used is None else ((b"content-encoding", used), _VARY)
-        await asgi.answer(
-            send,
-            outcome.status,
-            body=body,
-            headers=(*content.headers, *coded, *stamps),
-            content_type=content.content_type,
-        )
-
-    async def _outcome(
-        self, headers: dict[bytes, bytes], receive: Receive, target: Target
-    ) -> _Outcome | None:
-        """None when the client has gone."""
-        deadline_ns = _deadline_ns(headers.get(_TIMEOUT_MS))
+    def run(self, body: bytes, answer: Callable[[Answer], None]) -> None:
+        """Infer; `answer` is called once, now or later, unless the client goes before."""
+        self._answer = answer
+        self._attempt.decode_ns = time.perf_counter_ns()
+        headers = self._headers
         try:
-            body = await self._read(headers, receive)
-            if body is None:
-                return None
-            request, encode = target.codec.decode(self._body(headers, body, target))
-            watch = DisconnectWatch(receive, self._loop)
-            try:
-                response = await self._dataplane.infer(request, deadline_ns=deadline_ns)
-            except asyncio.CancelledError:
-                if watch.is_client_gone:
-                    return None
-                raise
-            finally:
-                watch.stop()
-            return _Outcome(200, encode(response))
+            request, self._encode = self._target.codec.decode(self._body(body))
+            self._call = self._path.dataplane.begin(
+                request, self._done, deadline_ns=_deadline_ns(headers.get(_TIMEOUT_MS))
+            )
         except ServingError as err:
-            return _refusal(err)
+            answer(refusal(err))
         except Exception:  # noqa: BLE001 - the border: whatever escapes becomes an answer
-            _log.exception("an inference request failed outside the model")
-            return _Outcome(500, Content(errors.body("internal error, see the server's log")))
+            answer(_internal())
 
-    def _body(self, headers: dict[bytes, bytes], body: bytes, target: Target) -> Body:
-        name, version = target.model_name, target.model_version
+    def ended(self, status: int) -> None:
+        """The answer is out, or the client has gone; to be called once."""
+        self._attempt.end(status, str(status))
+
+    def cancel(self) -> None:
+        """The client has gone."""
+        if self._call is not None:
+            self._call.cancel()
+        self.ended(errors.CLIENT_GONE)
+
+    def _done(self, call: Call) -> None:
+        try:
+            response = self._attempt.response = call.response()
+            answer = self._coded(self._encode(response))
+        except ServingError as err:
+            answer = refusal(err)
+        except Exception:  # noqa: BLE001 - as above
+            answer = _internal()
+        self._answer(answer)
+
+    def _coded(self, content: Content) -> Answer:
+        body, used = coding.encode(content.body, self._headers.get(b"accept-encoding", b""))
+        if used is None:
+            return Answer(200, content)
+        coded = Content(body, content.content_type, content.headers)
+        return Answer(200, coded, ((b"content-encoding", used), _VARY))
+
+    def _body(self, body: bytes) -> Body:
+        headers = self._headers
+        coded = headers.get(b"content-encoding")
         return Body(
-            coding.decode(
-                body, headers.get(b"content-encoding", b""), bytes_max=self._body_bytes_max
-            ),
+            body
+            if coded is None
+            else coding.decode(body, coded, bytes_max=self._path.body_bytes_max),
             _header_length(headers.get(HEADER_LENGTH)),
-            name,
-            version,
-            signature=lambda: self._dataplane.model_metadata(name, version).signature,
+            self._target.model_name,
+            self._target.model_version,
+            signature=self._signature,
         )
 
-    async def _read(self, headers: dict[bytes, bytes], receive: Receive) -> bytes | None:
-        """The body, or None when the client went away before its end."""
-        if int(headers.get(b"content-length", b"0")) > self._body_bytes_max:
-            raise self._too_large()
-        parts: list[bytes] = []
-        byte_count = 0
-        while True:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return None
-            parts.append(message["body"])
-            byte_count += len(message["body"])
-            if byte_count > self._body_bytes_max:
-                raise self._too_large()
-            if not message.get("more_body", False):
-                return parts[0] if len(parts) == 1 else b"".join(parts)
-
-    def _too_large(self) -> ServingError:
-        return ServingError(
-            ErrorKind.TOO_LARGE, f"the request body exceeds {self._body_bytes_max} bytes"
-        )
+    def _signature(self) -> Signature:
+        target = self._target
+        return self._path.dataplane.model_metadata(
+            target.model_name, target.model_version
+        ).signature
 
 
 def _deadline_ns(timeout_ms: bytes | None) -> int | None:
@@ -174,20 +188,26 @@ def _deadline_ns(timeout_ms: bytes | None) -> int | None:
 def _header_length(value: bytes | None) -> int | None:
     if value is None:
         return None
-    if not value.isdigit():
+    if not value.isdigit() or len(value) > _DIGITS_MAX:
         raise ServingError(
             ErrorKind.INVALID_INPUT,
             "Inference-Header-Content-Length must be a number of bytes >= 0, "
-            f"got '{value.decode('latin-1')}'",
+            f"got '{value[: _DIGITS_MAX + 1].decode('latin-1')}'",
         )
     return int(value)
 
 
-def _refusal(err: ServingError) -> _Outcome:
-    headers: tuple[Header, ...] = ()
+def refusal(err: ServingError) -> Answer:
+    """What a client is told of an error."""
     retry_after = errors.RETRY_AFTER.get(err.kind)
-    if retry_after is not None:
-        headers = ((b"retry-after", retry_after),)
-    if err.kind is ErrorKind.TOO_LARGE:
-        headers = (asgi.CLOSE,)  # what is left of the body is not read
-    return _Outcome(errors.STATUSES[err.kind], Content(errors.body(err.message), headers=headers))
+    return Answer(
+        errors.STATUSES[err.kind],
+        Content(errors.body(err.message)),
+        () if retry_after is None else ((b"retry-after", retry_after),),
+        must_close=err.kind is ErrorKind.TOO_LARGE,  # what is left of the body is not read
+    )
+
+
+def _internal() -> Answer:
+    _log.exception("an inference request failed outside the model")
+    return Answer(500, Content(errors.body("internal error, see the server's log")))

@@ -81,7 +81,15 @@ class Stage:
         deadline_ns = None if timeout_ms is None else time.perf_counter_ns() + timeout_ms * MS
         feed = {"x": np.ones((row_count, 1), np.float32)}
         entry = Entry(feed, (Y,), is_batchable=True, deadline_ns=deadline_ns)
-        await self.scheduler.run(entry)
+        ran = asyncio.Event()
+        self.scheduler.submit(entry, ran.set)
+        try:
+            await ran.wait()
+        except asyncio.CancelledError:
+            self.scheduler.drop(entry)
+            raise
+        if entry.error is not None:
+            raise entry.error
         return int(entry.arrays[0].shape[0])
 
     async def finish(self) -> None:

@@ -54,9 +54,19 @@ def scheduler(workers: Workers, backend: Backend) -> Scheduler:
 
 
 def ask(queue: Scheduler) -> asyncio.Task[None]:
+    return asyncio.create_task(_ask(queue))
+
+
+async def _ask(queue: Scheduler) -> None:
     feed = {"x": np.ones((1, 1), np.float32)}
     entry = Entry(feed, (Y,), is_batchable=True, deadline_ns=None)
-    return asyncio.create_task(queue.run(entry))
+    ran = asyncio.Event()
+    queue.submit(entry, ran.set)
+    try:
+        await ran.wait()
+    except asyncio.CancelledError:
+        queue.drop(entry)
+        raise
 
 
 async def settled() -> None:

@@ -1,0 +1,295 @@
+"""One HTTP/1.1 connection: uvicorn's protocol, with limits, and with a short way to inference.
+
+Uvicorn makes a task and an ASGI conversation for every request, which costs more than a small
+model. Here an inference request is read, run and answered by callbacks; everything else goes
+uvicorn's way.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Any, Final, cast
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from slipway_server.rest import errors
+from slipway_server.rest.asgi import Header
+from slipway_server.rest.codec import Content
+from slipway_server.rest.exchange import Exchange
+from slipway_server.rest.infer import Answer, InferPath
+
+_RETRY_LATER: Final[Header] = (b"retry-after", b"1")
+
+
+@dataclass(frozen=True, slots=True)
+class HttpLimits:
+    """What a client may take of a connection, and for how long. Seconds; bytes as they come in.
+
+    An idle connection is kept longer than Envoy keeps one (an hour), so that it is never the server
+    that closes one just as a request comes along it.
+    """
+
+    head_bytes_max: int = 32 * 1024  # request line, headers and trailers
+    header_count_max: int = 100
+    head_s: float = 10.0  # from a request's first byte to the end of its headers
+    body_idle_s: float = 30.0  # without a byte of a body that has not ended
+    answer_idle_s: float = 60.0  # of an answer that nobody reads
+    end_s: float = 2.0  # for a client that was refused to take its answer and to go
+    keep_alive_s: float = 3700.0
+    connection_count_max: int = 1024
+
+
+class Phase(Enum):
+    """What a connection waits for."""
+
+    IDLE = auto()  # the next request
+    HEAD = auto()
+    BODY = auto()
+    ANSWER = auto()
+    END = auto()  # the client's; what it still sends is not looked at
+
+
+class Connection(HttpToolsProtocol):
+    """See the module. All methods are called on the event loop."""
+
+    def __init__(self, *, infer: InferPath, limits: HttpLimits, stamp: Header, **uvicorns: Any):
+        super().__init__(**uvicorns)
+        self._infer, self._limits = infer, limits
+        self._stamp = b"%b: %b\r\n" % stamp
+        self._phase, self._since_s = Phase.IDLE, self.loop.time()
+        self._head_bytes = 0
+        self._is_in_head = self._is_refused = False
+
+    # What uvicorn's server and its protocol's base call.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Serve one more client, if need be in the place of one that is idle."""
+        super().connection_made(transport)  # type: ignore[arg-type]  # as asyncio types it
+        if len(self.connections) <= self._limits.connection_count_max:
+            return
+        others = cast(set[Connection], self.connections - {self})
+        idle = [connection for connection in others if connection.is_idle]
+        if idle:
+            min(idle, key=lambda connection: connection.since_s).transport.close()
+        else:
+            self._refuse(503, "too many connections; try again later", _RETRY_LATER)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget what is in flight on it."""
+        super().connection_lost(exc)
+        for cycle in (self.cycle, *(cycle for cycle, _ in self.pipeline)):
+            if isinstance(cycle, Exchange):
+                cycle.client_gone()
+        self.pipeline.clear()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what has come; a head that does not end is bounded, too."""
+        if self._is_refused:
+            return
+        was_in_head = self._is_in_head
+        super().data_received(data)
+        if was_in_head and self._is_in_head:
+            self._head_bytes += len(data)
+            self._bound_head()
+
+    def shutdown(self) -> None:
+        """The server is about to end: close once what is in flight is answered."""
+        super().shutdown()
+        for cycle, _ in self.pipeline:
+            cycle.keep_alive = False
+
+    def pause_writing(self) -> None:
+        """Read nothing more from a client that does not read."""
+        super().pause_writing()
+        self.flow.pause_reading()
+        self._since_s = self.loop.time()
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        super().resume_writing()
+        if self.transport is None or self.transport.is_closing():
+            return
+        self._since_s = self.loop.time()
+        if self._phase is not Phase.END and (self.cycle is None or self.cycle.response_complete):
+            self._go_on()
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer what is no HTTP, in the words of the protocol's errors."""
+        self._refuse(400, msg)
+
+    # The parser's events.
+
+    def on_message_begin(self) -> None:
+        """A request begins; nothing of ASGI is made before it is known to be needed."""
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
+        self._head_bytes = 0
+        self._is_in_head = True
+        if self._phase is Phase.IDLE:
+            self._enter(Phase.HEAD)
+
+    def on_url(self, url: bytes) -> None:
+        """A part of the request line's URL."""
+        self.url += url
+        self._head_bytes += len(url)
+        self._bound_head()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header, or a trailer."""
+        name = name.lower()
+        self.headers.append((name, value))
+        self._head_bytes += len(name) + len(value)
+        if name == b"expect" and value.lower() == b"100-continue":
+            self.expect_100_continue = True
+        self._bound_head()
+
+    def on_headers_complete(self) -> None:
+        """Send the request its way."""
+        if self._is_refused:
+            return
+        self._is_in_head = False
+        self._enter(Phase.BODY)
+        if self.parser.get_method() == b"POST":
+            target = self._infer.target(self.url)
+            if target is not None:
+                self._begin(Exchange(self, self._infer, target))
+                return
+        url, headers, must_say = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.headers, self.expect_100_continue = url, headers, must_say
+        self.scope["headers"] = headers
+        super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body."""
+        if self._is_refused:
+            return
+        self._since_s = self.loop.time()
+        if isinstance(self.cycle, Exchange):
+            self.cycle.feed(body)
+        else:
+            super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """The request is whole."""
+        if self._is_refused:
+            return
+        if self._phase is Phase.BODY:
+            self._enter(Phase.ANSWER)
+        if isinstance(self.cycle, Exchange):
+            self.cycle.complete()
+        else:
+            super().on_message_complete()
+
+    # Answers.
+
+    def on_response_complete(self) -> None:
+        """The answer is written: go on, once the client has taken most of it."""
+        self.server_state.total_requests += 1
+        is_over = self._is_refused or self.transport.is_closing()
+        if not is_over and not self.flow.write_paused:
+            self._go_on()
+
+    def send(self, answer: Answer, *, keep_alive: bool, request_id: bytes | None) -> None:
+        """Write a whole answer at once."""
+        content = answer.content
+        parts = [STATUS_LINE[answer.status]]
+        for header in (*self.server_state.default_headers, content.content_type):
+            parts.append(b"%b: %b\r\n" % header)
+        parts.append(b"content-length: %d\r\n" % len(content.body))
+        parts.append(self._stamp)
+        if request_id is not None:
+            parts.append(b"x-request-id: %b\r\n" % request_id)
+        for header in (*content.headers, *answer.headers):
+            parts.append(b"%b: %b\r\n" % header)
+        parts.append(b"\r\n" if keep_alive else b"connection: close\r\n\r\n")
+        parts.append(content.body)
+        self.transport.write(b"".join(parts))
+        if answer.must_close and self.transport.can_write_eof():
+            # Closed with something unread, a connection is reset, and the answer may be lost.
+            self._is_refused = True
+            self._enter(Phase.END)
+            self.transport.write_eof()
+        elif not keep_alive:
+            self.transport.close()
+
+    # Limits.
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is on it."""
+        return self._phase is Phase.IDLE
+
+    @property
+    def since_s(self) -> float:
+        """Since when it waits for what it waits for, by the loop's clock."""
+        return self._since_s
+
+    def look(self, now_s: float) -> None:
+        """End it if it waits for too long; called every second or so."""
+        waited_s, limits = now_s - self._since_s, self._limits
+        if self.flow.write_paused and waited_s > limits.answer_idle_s:
+            self.transport.abort()
+            return
+        match self._phase:
+            case Phase.IDLE if waited_s > limits.keep_alive_s:
+                self.transport.close()
+            case Phase.HEAD if waited_s > limits.head_s:
+                self._refuse(408, f"the headers did not end within {limits.head_s:g} s")
+            case Phase.END if waited_s > limits.end_s:
+                self.transport.abort()
+            case Phase.BODY if waited_s > limits.body_idle_s:
+                self._refuse(408, f"nothing more of the body came for {limits.body_idle_s:g} s")
+
+    def _bound_head(self) -> None:
+        limits = self._limits
+        if self._head_bytes > limits.head_bytes_max:
+            self._refuse(431, f"the headers exceed {limits.head_bytes_max} bytes")
+        elif len(self.headers) > limits.header_count_max:
+            self._refuse(431, f"there are more than {limits.header_count_max} headers")
+
+    def _refuse(self, status: int, message: str, *headers: Header) -> None:
+        """Answer and close; what was asked before, whole, gets its own answer first."""
+        if self._is_refused:
+            return
+        self._is_refused = True
+        answer = Answer(status, Content(errors.body(message)), headers, must_close=True)
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete:
+            self.send(answer, keep_alive=False, request_id=None)
+        elif not cycle.more_body:
+            cycle.keep_alive = False
+        elif isinstance(cycle, Exchange):
+            cycle.refuse(answer)
+        else:
+            self.transport.close()
+
+    # Turns.
+
+    def _begin(self, exchange: Exchange) -> None:
+        before, self.cycle = self.cycle, exchange  # type: ignore[assignment]  # in its place
+        if before is None or before.response_complete:
+            exchange.take_turn()
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((exchange, self.app))  # type: ignore[arg-type]
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        if isinstance(cycle, Exchange):
+            # Not at once: a client may have sent thousands that are all refused.
+            self.loop.call_soon(cycle.take_turn)
+        else:
+            super()._start_asgi_task(cycle, app)
+
+    def _go_on(self) -> None:
+        self.flow.resume_reading()
+        if self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._enter(Phase.BODY if cycle.more_body else Phase.ANSWER)
+            self._start_asgi_task(cycle, app)
+        else:
+            self._enter(Phase.HEAD if self._is_in_head else Phase.IDLE)
+
+    def _enter(self, phase: Phase) -> None:
+        self._phase, self._since_s = phase, self.loop.time()
