@@ -15,10 +15,14 @@ from sandbox.progress import Progress
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
-def pytest_configure() -> None:
-    """Fail no test for the time that one example took: test machines are slow at times."""
+def pytest_configure(config: pytest.Config) -> None:
+    """Fail no test for the time that one example took: test machines are slow at times.
+
+    `--hypothesis-profile=long` tries two hundred times as many examples.
+    """
     settings.register_profile("patient", deadline=None)
-    settings.load_profile("patient")
+    settings.register_profile("long", deadline=None, max_examples=20_000)
+    settings.load_profile(config.getoption("--hypothesis-profile") or "patient")
 
 
 def pytest_collection_finish() -> None:

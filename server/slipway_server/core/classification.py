@@ -5,10 +5,13 @@ not served: an ONNX file has none.
 """
 
 import math
+from typing import Final
 
 import numpy as np
 
 from slipway_server.core.tensors import Array, Datatype, Tensor, invalid
+
+CLASSES_MAX: Final = 2**16  # each is a string, and made while all other requests wait
 
 
 def top_classes(tensor: Tensor, count: int) -> Tensor:
@@ -25,6 +28,12 @@ def top_classes(tensor: Tensor, count: int) -> Tensor:
     if tensor.datatype in (Datatype.BYTES, Datatype.BF16):
         raise invalid(f"output '{tensor.name}' is {tensor.datatype}: it has no highest values")
     array = tensor.array
+    row_count = math.prod(array.shape[:1]) if array.ndim > 1 else 1
+    if min(count * row_count, array.size) > CLASSES_MAX:
+        raise invalid(
+            f"output '{tensor.name}': {count} classes of {row_count} rows are too many; "
+            f"{CLASSES_MAX} in all are the most, take the output itself"
+        )
     rows = (
         array.reshape(array.shape[0], math.prod(array.shape[1:]))
         if array.ndim > 1

@@ -4,6 +4,10 @@ No HTTP status and no gRPC code may appear here.
 """
 
 from enum import Enum, auto
+from typing import Final
+
+# Even of characters that gRPC's trailers take twelve bytes for; clients refuse 8 KiB of trailers.
+MESSAGE_CHARS_MAX: Final = 500
 
 
 class ErrorKind(Enum):
@@ -14,8 +18,15 @@ class ErrorKind(Enum):
     NOT_READY = auto()  # the model is not verified, loaded and warmed up yet
     OVERLOADED = auto()  # shed: the queue is full, trying again later makes sense
     TOO_LARGE = auto()  # the request body exceeds the limit
-    UNSUPPORTED = auto()  # the request is written in a way that this server cannot read
+    UNSUPPORTED = auto()  # the request is written in a way that this server does not read
     INTERNAL = auto()  # the model itself failed
+
+
+def shortened(message: str) -> str:
+    """What is told to a client, which may have sent much of it itself."""
+    if len(message) <= MESSAGE_CHARS_MAX:
+        return message
+    return message[: MESSAGE_CHARS_MAX - 1] + "…"
 
 
 class ServerError(Exception):
@@ -26,9 +37,9 @@ class ServingError(ServerError):
     """One request failed; front ends turn it into an answer."""
 
     def __init__(self, kind: ErrorKind, message: str) -> None:
-        super().__init__(message)
         self.kind = kind
-        self.message = message
+        self.message = shortened(message)
+        super().__init__(self.message)
 
 
 class LoadError(ServerError):

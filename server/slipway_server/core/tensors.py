@@ -4,9 +4,11 @@ Both front ends build tensors here, so both refuse the same things with the same
 Arrays are row-major. BYTES tensors are arrays of `str`, because ONNX strings are UTF-8.
 """
 
+import array as arrays
+import itertools
 import math
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final, NamedTuple
@@ -55,8 +57,25 @@ DTYPES: Final[Mapping[str, np.dtype[Any]]] = {
     Datatype.FP64: np.dtype("<f8"),
     Datatype.BYTES: np.dtype(np.object_),
 }
-# Kinds of array that plain values of a datatype may have before they are narrowed to it.
-_KINDS: Final[Mapping[str, str]] = {"b": "b", "i": "iu", "u": "iu", "f": "fiu"}
+# How the standard library's arrays call the same numbers. They take no strings and no None, and
+# integer ones take no floats. numpy would widen all of a list to its longest string first.
+_TYPECODES: Final[Mapping[str, str]] = {
+    Datatype.INT8: "b",
+    Datatype.INT16: "h",
+    Datatype.INT32: "i",
+    Datatype.INT64: "q",
+    Datatype.UINT8: "B",
+    Datatype.UINT16: "H",
+    Datatype.UINT32: "I",
+    Datatype.UINT64: "Q",
+    Datatype.FP16: "f",  # and then narrowed
+    Datatype.FP32: "f",
+    Datatype.FP64: "d",
+}
+# Tensors of one request: far more than models have, far fewer than would hold others up.
+TENSORS_MAX: Final = 1024
+DIMENSIONS_MAX: Final = 8
+_SHARED_MEMORY: Final = "shared_memory_region"
 _BYTES_LENGTH: Final = struct.Struct("<I")
 
 
@@ -133,6 +152,21 @@ def requested(name: str, *, class_count: object) -> RequestedOutput:
     return RequestedOutput(name, class_count)
 
 
+def check_count(tensors: Sized, what: str) -> None:
+    """Refuse more tensors than any model has, before each is looked at."""
+    if len(tensors) > TENSORS_MAX:
+        raise invalid(f"the request has {len(tensors)} {what}; {TENSORS_MAX} are the most")
+
+
+def refuse_shared_memory(parameters: Container[str]) -> None:
+    """Say so to clients that pass tensors in memory of this machine: it is not read."""
+    if _SHARED_MEMORY in parameters:
+        raise ServingError(
+            ErrorKind.UNSUPPORTED,
+            "this server has no shared memory extension; send the data, as JSON or as raw bytes",
+        )
+
+
 def parse_header(name: object, *, datatype: object, shape: object) -> Header:
     """Check name, datatype and shape of an input as they came from the wire."""
     if not isinstance(name, str) or not name:
@@ -142,6 +176,10 @@ def parse_header(name: object, *, datatype: object, shape: object) -> Header:
         raise invalid(f"input '{name}': unknown datatype {datatype!r}; one of {known}")
     if not isinstance(shape, Sequence) or isinstance(shape, str):
         raise invalid(f"input '{name}': 'shape' must be a list of integers")
+    if len(shape) > DIMENSIONS_MAX:
+        raise invalid(
+            f"input '{name}': 'shape' has {len(shape)} dimensions; {DIMENSIONS_MAX} are the most"
+        )
     for size in shape:
         if type(size) is not int or size < 0:
             raise invalid(f"input '{name}': shape sizes must be integers >= 0, got {size!r}")
@@ -149,88 +187,108 @@ def parse_header(name: object, *, datatype: object, shape: object) -> Header:
 
 
 def from_values(header: Header, values: Sequence[object]) -> Tensor:
-    """Make a tensor from nested or flat values (JSON data, or typed gRPC contents).
+    """Make a tensor from nested or flat values of JSON.
 
     Integers are range-checked and never made from floats; floats may be written as integers.
     """
+    shape, flat = _flattened(header.name, values)
+    if shape != header.shape:
+        _check_shape(header, shape, len(flat))
+    return Tensor(header.name, header.datatype, _reshaped(header, _array(header, flat)))
+
+
+def from_array(header: Header, array: Array) -> Tensor:
+    """Make a tensor from a flat array whose numbers may be wider than the datatype."""
+    wanted = DTYPES[header.datatype]
+    _check_shape(header, array.shape, array.size)
+    narrowed = array.astype(wanted, copy=False)
+    if wanted.kind in "iu" and not np.array_equal(narrowed, array):
+        raise _out_of_range(header)
+    return Tensor(header.name, header.datatype, _reshaped(header, narrowed))
+
+
+def from_nested(name: str, datatype: Datatype, values: Sequence[object]) -> Tensor:
+    """Make a tensor whose shape is that of its nested values."""
+    shape, flat = _flattened(name, values)
+    header = Header(name, datatype, shape)
+    return Tensor(name, datatype, _reshaped(header, _array(header, flat)))
+
+
+def _flattened(name: str, values: Sequence[Any]) -> tuple[tuple[int, ...], Sequence[Any]]:
+    """The shape of nested lists, and what is in them, row by row."""
+    shape = [len(values)]
+    while values and type(values[0]) is list:
+        if len(shape) == DIMENSIONS_MAX:
+            raise invalid(f"input '{name}': data is nested more than {DIMENSIONS_MAX} lists deep")
+        shape.append(len(values[0]))
+        if len(values) == 1:  # most requests have one row
+            values = values[0]
+            continue
+        if set(map(type, values)) != {list} or set(map(len, values)) != {shape[-1]}:
+            raise invalid(f"input '{name}': data is not a regular array")
+        values = list(itertools.chain.from_iterable(values))
+    return tuple(shape), values
+
+
+def _check_shape(header: Header, nested: tuple[int, ...], count: int) -> None:
+    """Flat values fill any shape of as many elements; nested ones have a shape already."""
+    if count != header.element_count:
+        raise invalid(
+            f"input '{header.name}': shape {list(header.shape)} needs {header.element_count} "
+            f"elements, data has {count}"
+        )
+    # Nothing in lists does not say how large it would be.
+    if len(nested) > 1 and (count or nested != header.shape[: len(nested)]):
+        raise invalid(
+            f"input '{header.name}': data is nested as {list(nested)}, "
+            f"but 'shape' says {list(header.shape)}"
+        )
+
+
+def _array(header: Header, values: Sequence[Any]) -> Array:
+    """A flat array of the datatype; a boolean among numbers is noticed if it comes first."""
     if header.datatype is Datatype.BF16:
         raise invalid(f"input '{header.name}': BF16 values can only be given as raw bytes")
-    wanted = DTYPES[header.datatype]
+    if header.datatype is Datatype.BYTES:
+        return _of_type(header, values, str)
+    if header.datatype is Datatype.BOOL:
+        return _of_type(header, values, bool)
+    if values and type(values[0]) is bool:
+        raise _wrong_type(header)
     try:
-        # Inferring the dtype first is what tells 1.5 from "1.5" and from true.
-        array = np.array(values, dtype=object if wanted.kind == "O" else None)
-    except (ValueError, TypeError, OverflowError) as err:
-        raise invalid(f"input '{header.name}': data is not a regular array") from err
-    if wanted.kind == "O":
-        array = _checked_strings(header, array)
-    elif array.size and array.dtype.kind not in _KINDS[wanted.kind]:
-        array = _wide_integers(header, values)
-    else:
-        array = _narrowed(header, array, wanted)
-    return Tensor(header.name, header.datatype, _shaped(header, array))
-
-
-def _wide_integers(header: Header, values: Sequence[object]) -> Array:
-    """Integers of which some need all 64 bits: numpy infers floats for such a mixture."""
-    array = np.array(values, dtype=object)
-    if header.datatype is not Datatype.UINT64 or {type(value) for value in array.flat} != {int}:
-        raise invalid(
-            f"input '{header.name}': data does not hold values of datatype {header.datatype}"
+        array = np.frombuffer(
+            arrays.array(_TYPECODES[header.datatype], values), _TYPECODES[header.datatype]
         )
-    try:
-        return array.astype(DTYPES[Datatype.UINT64])
+    except TypeError as err:
+        raise _wrong_type(header) from err
     except OverflowError as err:
         raise _out_of_range(header) from err
+    # Of FP16, what is beyond the range becomes infinite, as it does in the array of FP32.
+    return array.astype(DTYPES[header.datatype], copy=False)
+
+
+def _of_type(header: Header, values: Sequence[Any], wanted: type) -> Array:
+    if set(map(type, values)) - {wanted}:
+        raise _wrong_type(header)
+    return np.array(values, dtype=DTYPES[header.datatype])
 
 
 def _out_of_range(header: Header) -> ServingError:
     return invalid(f"input '{header.name}': a value lies outside the range of {header.datatype}")
 
 
-def _narrowed(header: Header, array: Array, wanted: np.dtype[Any]) -> Array:
-    narrowed = array.astype(wanted)  # of floats, what is beyond the range becomes infinite
-    if wanted.kind in "iu" and array.size and not np.array_equal(narrowed, array):
-        raise _out_of_range(header)
-    return narrowed
-
-
-def _checked_strings(header: Header, array: Array) -> Array:
-    for value in array.flat:
-        if type(value) is not str:
-            raise invalid(f"input '{header.name}': BYTES data must be strings")
-    return array
-
-
-def _shaped(header: Header, array: Array) -> Array:
-    if array.shape == header.shape:
-        return array
-    if array.size != header.element_count:
-        raise invalid(
-            f"input '{header.name}': shape {list(header.shape)} needs {header.element_count} "
-            f"elements, data has {array.size}"
-        )
-    if array.ndim > 1:
-        raise invalid(
-            f"input '{header.name}': data is nested as {list(array.shape)}, "
-            f"but 'shape' says {list(header.shape)}"
-        )
-    return _reshaped(header, array)
+def _wrong_type(header: Header) -> ServingError:
+    what = "strings" if header.datatype is Datatype.BYTES else f"values of {header.datatype}"
+    return invalid(f"input '{header.name}': data must be {what}, nested or flat")
 
 
 def _reshaped(header: Header, array: Array) -> Array:
+    if array.shape == header.shape:
+        return array
     try:
         return array.reshape(header.shape)
-    except ValueError as err:  # more dimensions than numpy has, or sizes beyond its integers
+    except ValueError as err:  # sizes beyond numpy's integers, beside one of 0
         raise invalid(f"input '{header.name}': shape {list(header.shape)} is too large") from err
-
-
-def from_nested(name: str, datatype: Datatype, values: Sequence[object]) -> Tensor:
-    """Make a tensor whose shape is that of its nested values."""
-    try:
-        shape = np.shape(values)  # type: ignore[arg-type]  # whatever it is, this finds out
-    except ValueError as err:
-        raise invalid(f"input '{name}': data is not a regular array") from err
-    return from_values(Header(name, datatype, shape), values)
 
 
 def from_bytes(header: Header, raw: bytes | memoryview) -> Tensor:
@@ -275,7 +333,9 @@ def _strings_from_bytes(header: Header, raw: bytes) -> Array:
 
 def shaped_strings(name: str, shape: tuple[int, ...], *, elements: Sequence[bytes]) -> Array:
     """Decode UTF-8 elements to an array of `str` of this shape."""
-    return _shaped(Header(name, Datatype.BYTES, shape), strings(name, elements))
+    header = Header(name, Datatype.BYTES, shape)
+    _check_shape(header, (len(elements),), len(elements))
+    return _reshaped(header, strings(name, elements))
 
 
 def strings(name: str, elements: Sequence[bytes]) -> Array:

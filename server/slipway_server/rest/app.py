@@ -123,7 +123,7 @@ def _add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, err: HTTPException) -> Response:
-        message = f"{err.detail}: {request.method} {request.url.path}"
+        message = f"{err.detail}: {request.method} {request.scope['path']}"
         return _error(err.status_code, message, err.headers)
 
     @app.exception_handler(RequestValidationError)

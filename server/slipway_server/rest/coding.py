@@ -25,8 +25,8 @@ def decode(body: bytes, coding: bytes, *, bytes_max: int) -> bytes:
     if window is None:
         raise ServingError(
             ErrorKind.UNSUPPORTED,
-            f"content-encoding '{coding.decode('latin-1')}' is not supported; "
-            "use gzip, deflate or none",
+            "the content-encoding is not supported; use gzip, deflate or none, "
+            f"not '{coding.decode('latin-1')}'",
         )
     inflater = zlib.decompressobj(window)
     try:

@@ -54,6 +54,7 @@ def decode(
     inputs = fields.get("inputs")
     if not isinstance(inputs, list):
         raise invalid("'inputs' must be a list of tensors")
+    tensors.check_count(inputs, "inputs")
     tail = _Tail(memoryview(body)[len(body) if header_length is None else header_length :])
     request_inputs = tuple(_tensor(entry, tail) for entry in inputs)
     tail.close()
@@ -128,7 +129,11 @@ class _Tail:
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
-    """Parse a body that must be a JSON object."""
+    """Parse a body that must be a JSON object.
+
+    The parser goes 1024 lists and objects deep, without recursion; `data` may be nested as deep as
+    a tensor, parameters not at all, and what else there is nobody looks at.
+    """
     try:
         fields = orjson.loads(body)
     except orjson.JSONDecodeError as err:
@@ -166,6 +171,7 @@ def _tensor(entry: Any, tail: _Tail) -> Tensor:
         entry.get("name"), datatype=entry.get("datatype"), shape=entry.get("shape")
     )
     parameters = _parameters(entry.get("parameters"), f"input '{header.name}'")
+    tensors.refuse_shared_memory(parameters)
     data = entry.get("data")
     if "binary_data_size" in parameters:
         if data is not None:
@@ -182,6 +188,7 @@ def _outputs(value: object) -> tuple[tuple[RequestedOutput, ...], dict[str, bool
         return (), {}
     if not isinstance(value, list):
         raise invalid("'outputs' must be a list")
+    tensors.check_count(value, "outputs")
     outputs: list[RequestedOutput] = []
     by_output: dict[str, bool] = {}
     for entry in value:
@@ -189,6 +196,7 @@ def _outputs(value: object) -> tuple[tuple[RequestedOutput, ...], dict[str, bool
         if not isinstance(name, str):
             raise invalid("each of 'outputs' must be an object with a 'name'")
         parameters = _parameters(entry.get("parameters"), f"output '{name}'")
+        tensors.refuse_shared_memory(parameters)
         is_binary = _flag(parameters, "binary_data", f"output '{name}'")
         if is_binary is not None:
             by_output[name] = is_binary

@@ -5,7 +5,7 @@ from typing import Final
 
 import orjson
 
-from slipway_server.core.errors import ErrorKind
+from slipway_server.core.errors import ErrorKind, shortened
 
 STATUSES: Final[Mapping[ErrorKind, int]] = {
     ErrorKind.INVALID_INPUT: 400,
@@ -23,4 +23,4 @@ CLIENT_GONE: Final = 499  # nginx's number; never sent, only counted
 
 def body(message: str) -> bytes:
     """The protocol's error object."""
-    return orjson.dumps({"error": message})
+    return orjson.dumps({"error": shortened(message)})

@@ -164,7 +164,7 @@ class Inference:
             body
             if coded is None
             else coding.decode(body, coded, bytes_max=self._path.body_bytes_max),
-            _header_length(headers.get(HEADER_LENGTH)),
+            header_length(headers.get(HEADER_LENGTH)),
             self._target.model_name,
             self._target.model_version,
             signature=self._signature,
@@ -185,7 +185,8 @@ def _deadline_ns(timeout_ms: bytes | None) -> int | None:
     return time.perf_counter_ns() + timeout_ns if timeout_ns else None
 
 
-def _header_length(value: bytes | None) -> int | None:
+def header_length(value: bytes | None) -> int | None:
+    """How many bytes of a body are JSON, as its header says; None without one."""
     if value is None:
         return None
     if not value.isdigit() or len(value) > _DIGITS_MAX:

@@ -108,21 +108,21 @@ def _infer(model: Model) -> dict[str, Any]:
 
 
 def _tensor(spec: TensorSpec, *, is_input: bool) -> dict[str, Any]:
-    sizes = [
-        {"type": "integer", "minimum": 0} if n == DYNAMIC else {"const": n} for n in spec.shape
-    ]
     fields: dict[str, Any] = {
         "name": {"const": spec.name},
         "datatype": {"const": str(spec.datatype)},
-        "shape": {
-            "type": "array",
-            "prefixItems": sizes,
-            "minItems": len(sizes),
-            "maxItems": len(sizes),
-        },
+        "shape": _shape(spec.shape),
         "data": {"type": "array", "items": _element(spec.datatype, is_input=is_input)},
     }
     return {"type": "object", "required": list(fields), "properties": fields}
+
+
+def _shape(sizes: tuple[int, ...]) -> dict[str, Any]:
+    fields = {"type": "array", "minItems": len(sizes), "maxItems": len(sizes)}
+    any_size = {"type": "integer", "minimum": 0}
+    if set(sizes) <= {DYNAMIC}:  # some readers of documents know no `prefixItems`
+        return {**fields, "items": any_size}
+    return {**fields, "prefixItems": [any_size if n == DYNAMIC else {"const": n} for n in sizes]}
 
 
 def _element(datatype: Datatype, *, is_input: bool) -> dict[str, Any]:

@@ -37,6 +37,7 @@ class Predict:
             if is_by_row
             else _from_columns(signature, fields["inputs"])
         )
+        tensors.check_count(columns, "inputs")
         specs = {spec.name: spec for spec in signature.inputs}
         inputs = tuple(_tensor(specs, name, values) for name, values in columns.items())
         request = InferenceRequest(body.model_name, body.model_version, None, inputs)

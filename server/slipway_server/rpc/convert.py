@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+import numpy as np
+from google.protobuf.message import DecodeError
 from tritonclient.grpc import service_pb2
 
 from slipway_server.core import tensors
@@ -17,26 +19,38 @@ from slipway_server.core.tensors import (
     invalid,
 )
 
-# Which field of InferTensorContents holds a datatype (open_inference_grpc.proto); the floats of
-# 16 bits have none.
-_CONTENTS: Final[Mapping[Datatype, str]] = {
-    Datatype.BOOL: "bool_contents",
-    Datatype.INT8: "int_contents",
-    Datatype.INT16: "int_contents",
-    Datatype.INT32: "int_contents",
-    Datatype.INT64: "int64_contents",
-    Datatype.UINT8: "uint_contents",
-    Datatype.UINT16: "uint_contents",
-    Datatype.UINT32: "uint_contents",
-    Datatype.UINT64: "uint64_contents",
-    Datatype.FP32: "fp32_contents",
-    Datatype.FP64: "fp64_contents",
-    Datatype.BYTES: "bytes_contents",
+# Which field of InferTensorContents holds a datatype, and of what (open_inference_grpc.proto); the
+# floats of 16 bits have none.
+_CONTENTS: Final[Mapping[Datatype, tuple[str, Datatype]]] = {
+    Datatype.BOOL: ("bool_contents", Datatype.BOOL),
+    Datatype.INT8: ("int_contents", Datatype.INT32),
+    Datatype.INT16: ("int_contents", Datatype.INT32),
+    Datatype.INT32: ("int_contents", Datatype.INT32),
+    Datatype.INT64: ("int64_contents", Datatype.INT64),
+    Datatype.UINT8: ("uint_contents", Datatype.UINT32),
+    Datatype.UINT16: ("uint_contents", Datatype.UINT32),
+    Datatype.UINT32: ("uint_contents", Datatype.UINT32),
+    Datatype.UINT64: ("uint64_contents", Datatype.UINT64),
+    Datatype.FP32: ("fp32_contents", Datatype.FP32),
+    Datatype.FP64: ("fp64_contents", Datatype.FP64),
+    Datatype.BYTES: ("bytes_contents", Datatype.BYTES),
 }
+
+
+def parse(kind: Any, raw: bytes) -> Any:
+    """Parse a message; INVALID_INPUT where its bytes are none. gRPC itself would say UNKNOWN."""
+    try:
+        return kind.FromString(raw)
+    except DecodeError as err:
+        raise invalid(f"the request is not a message of type {kind.DESCRIPTOR.full_name}") from err
 
 
 def decode(message: Any) -> InferenceRequest:
     """Read a ModelInferRequest; INVALID_INPUT says what is wrong with it."""
+    tensors.check_count(message.inputs, "inputs")
+    tensors.check_count(message.outputs, "outputs")
+    for entry in (*message.inputs, *message.outputs):
+        tensors.refuse_shared_memory(entry.parameters)
     headers = [
         tensors.parse_header(entry.name, datatype=entry.datatype, shape=tuple(entry.shape))
         for entry in message.inputs
@@ -74,13 +88,15 @@ def _inputs(headers: Sequence[Header], message: Any) -> list[Tensor]:
 
 
 def _from_contents(header: Header, contents: Any) -> Tensor:
-    field = _CONTENTS.get(header.datatype)
-    if field is None:
+    found = _CONTENTS.get(header.datatype)
+    if found is None:
         raise invalid(f"input '{header.name}': {header.datatype} needs raw_input_contents")
+    field, carried = found
     values = getattr(contents, field)
     if header.datatype is Datatype.BYTES:
-        return tensors.from_values(header, tensors.strings(header.name, values).tolist())
-    return tensors.from_values(header, values)
+        array = tensors.shaped_strings(header.name, header.shape, elements=values)
+        return Tensor(header.name, header.datatype, array)
+    return tensors.from_array(header, np.array(values, dtype=tensors.DTYPES[carried]))
 
 
 def encode(response: InferenceResponse) -> Any:

@@ -12,6 +12,8 @@ import grpc
 from grpc_health.v1 import health, health_pb2
 
 from slipway_server.core.dataplane import Dataplane
+from slipway_server.core.errors import ServingError
+from slipway_server.rpc import convert, errors
 from slipway_server.rpc.service import SERVICE, Context
 
 _LOOK_S: Final = 0.5  # how soon who watches hears of a change
@@ -26,10 +28,7 @@ class Health:
 
     def handler(self) -> "grpc.GenericRpcHandler[Any, Any]":
         """The handler to register at a grpc.aio server."""
-        codec = {
-            "request_deserializer": health_pb2.HealthCheckRequest.FromString,
-            "response_serializer": _Status.SerializeToString,
-        }
+        codec = {"response_serializer": _Status.SerializeToString}
         methods = {
             "Check": grpc.unary_unary_rpc_method_handler(self._check, **codec),
             "Watch": grpc.unary_stream_rpc_method_handler(self._watch, **codec),
@@ -41,7 +40,8 @@ class Health:
             return None
         return int(_Status.SERVING if self._dataplane.is_ready else _Status.NOT_SERVING)
 
-    async def _check(self, request: Any, context: Context) -> Any:
+    async def _check(self, raw: bytes, context: Context) -> Any:
+        request = await _parsed(raw, context)
         status = self._status(request.service)
         if status is None:
             await context.abort(
@@ -49,8 +49,9 @@ class Health:
             )
         return _Status(status=status)
 
-    async def _watch(self, request: Any, _: Context) -> AsyncIterator[Any]:
+    async def _watch(self, raw: bytes, context: Context) -> AsyncIterator[Any]:
         """Until the client leaves. An unknown service may yet come, says the protocol."""
+        request = await _parsed(raw, context)
         told: int | None = None
         while True:
             status = self._status(request.service)
@@ -59,3 +60,10 @@ class Health:
                 told = now
                 yield _Status(status=now)
             await asyncio.sleep(_LOOK_S)
+
+
+async def _parsed(raw: bytes, context: Context) -> Any:
+    try:
+        return convert.parse(health_pb2.HealthCheckRequest, raw)
+    except ServingError as err:
+        await context.abort(errors.CODES[err.kind], err.message)

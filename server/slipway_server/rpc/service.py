@@ -52,15 +52,19 @@ class InferenceService:
             "ModelStatistics": self._model_statistics,
             "RepositoryIndex": self._repository_index,
         }
-        handlers = {name: _method(name, self._guarded(answer)) for name, answer in methods.items()}
+        handlers = {
+            name: _method(name, self._guarded(name, answer)) for name, answer in methods.items()
+        }
         handlers["ModelInfer"] = _method("ModelInfer", self._infer)
         return grpc.method_handlers_generic_handler(SERVICE, handlers)
 
-    def _guarded(self, answer: Answer) -> Callable[[Any, Context], Awaitable[Any]]:
-        async def call(request: Any, context: Context) -> Any:
+    def _guarded(self, name: str, answer: Answer) -> Callable[[bytes, Context], Awaitable[Any]]:
+        kind = getattr(service_pb2, f"{name}Request")
+
+        async def call(raw: bytes, context: Context) -> Any:
             stamps = self._stamps(_request_id(context))
             try:
-                response = await answer(request)
+                response = await answer(convert.parse(kind, raw))
             except ServingError as err:
                 await context.abort(errors.CODES[err.kind], err.message, stamps)
             await context.send_initial_metadata(stamps)
@@ -78,13 +82,12 @@ class InferenceService:
             return (self._stamp,)
         return (self._stamp, (names.HEADER_REQUEST_ID, request_id))
 
-    async def _infer(self, request: Any, context: Context) -> Any:
+    async def _infer(self, raw: bytes, context: Context) -> Any:
         request_id = _request_id(context)
         attempt = self._attempts.begin("grpc", path=INFER_PATH, request_id=request_id)
-        attempt.target = (request.model_name, request.model_version or None)
         code = grpc.StatusCode.CANCELLED
         try:
-            answer, code, message = await self._outcome(request, attempt, _deadline_ns(context))
+            answer, code, message = await self._outcome(raw, attempt, _deadline_ns(context))
             stamps = self._stamps(request_id)
             if code is not grpc.StatusCode.OK:
                 await context.abort(code, message, stamps)
@@ -94,10 +97,12 @@ class InferenceService:
             attempt.end(errors.number(code), code.name)
 
     async def _outcome(
-        self, request: Any, attempt: Attempt, deadline_ns: int | None
+        self, raw: bytes, attempt: Attempt, deadline_ns: int | None
     ) -> tuple[Any, grpc.StatusCode, str]:
         """The answer, or None with a code and a message."""
         try:
+            request = convert.parse(service_pb2.ModelInferRequest, raw)
+            attempt.target = (request.model_name, request.model_version or None)
             decoded = convert.decode(request)
             response = await self._dataplane.infer(decoded, deadline_ns=deadline_ns)
             attempt.response = response
@@ -164,10 +169,6 @@ def _request_id(context: Context) -> str:
 def _method(
     name: str, call: Callable[[Any, Context], Awaitable[Any]]
 ) -> "grpc.RpcMethodHandler[Any, Any]":
-    request = getattr(service_pb2, f"{name}Request")
+    """A handler that is given the bytes of its request."""
     response = getattr(service_pb2, f"{name}Response")
-    return grpc.unary_unary_rpc_method_handler(
-        call,
-        request_deserializer=request.FromString,
-        response_serializer=response.SerializeToString,
-    )
+    return grpc.unary_unary_rpc_method_handler(call, response_serializer=response.SerializeToString)

@@ -42,7 +42,7 @@ def test_a_request_is_read_whole():
         ({"inputs": [1]}, "must be an object"),
         ({"inputs": [{**INPUT, "data": 1}]}, "'data' must be a list"),
         ({"inputs": [{**INPUT, "data": None}]}, "'data' must be a list"),
-        ({"inputs": [{**INPUT, "data": [[1, {}]]}]}, "values of datatype FP32"),
+        ({"inputs": [{**INPUT, "data": [[1, {}]]}]}, "must be values of FP32"),
         ({"inputs": [INPUT], "id": 7}, "'id' must be a string"),
         ({"inputs": [INPUT], "outputs": "y"}, "'outputs' must be a list"),
         ({"inputs": [INPUT], "outputs": ["y"]}, "an object with a 'name'"),

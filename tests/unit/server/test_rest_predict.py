@@ -82,7 +82,7 @@ def test_outputs_without_rows_in_common_are_no_predictions():
         ({"instances": [[1, 2]]}, (X, N), "give each by its name"),
         ({"instances": [{"x": [1, 2]}, {"n": 7}]}, (X, N), "the same inputs"),
         ({"instances": [[1, 2], [3]]}, (X,), "not a regular array"),
-        ({"instances": [["a", "b"]]}, (X,), "values of datatype FP32"),
+        ({"instances": [["a", "b"]]}, (X,), "must be values of FP32"),
     ],
 )
 def test_what_fits_nothing_is_refused(fields, specs, words):
