@@ -180,7 +180,8 @@ async def test_what_was_asked_whole_is_answered_before_a_bad_request_ends_the_co
         writer.write(INFER)
         await until(lambda: server.workers.running_count, "it runs")
         writer.write(b"no http at all\r\n\r\n")
-        await until(lambda: True, "a turn of the loop")
+        (connection,) = server.http._server.server_state.connections
+        await until(lambda: connection._is_refused, "the bad request is read")
         server.gate.is_open.set()
         found = await answers(reader)
         writer.close()
