@@ -17,7 +17,6 @@ from slipway_server.core.scheduler import Limits
 from slipway_server.core.workers import Workers
 from slipway_server.fronts import GrpcListener, HttpListener
 from slipway_server.lifecycle import Lifecycle, stop_on_signals
-from slipway_server.loading import load
 from slipway_server.metrics import Metrics
 from slipway_server.rest import app
 from slipway_server.rest.connection import Connection, HttpLimits
@@ -26,31 +25,31 @@ from slipway_server.rest.infer import InferPath
 from slipway_server.rpc.health import Health
 from slipway_server.rpc.service import InferenceService
 from slipway_server.settings import AccessLogFormat, Settings
-from slipway_server.storage.patience import Patience
+from slipway_server.starting import ModelStart
 from slipway_server.switchboard import Switchboard
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """A model that is served, and where."""
+    """Models that are served, and where."""
 
-    model: Model
+    models: tuple[Model, ...]
     host: str
     http_port: int
     grpc_port: int
 
 
 async def serve(settings: Settings, *, announce: Callable[[Served], None] | None = None) -> None:
-    """Run a server from start to drained; LoadError when the model cannot be served.
+    """Run a server from start to drained; LoadError when its models cannot be served.
 
-    `announce` is told once the model is loaded, in a thread; lines for a pod's log by default.
+    `announce` is told once they are; lines for a pod's log by default.
     """
     stop = stop_on_signals()
     workers = Workers(
         asyncio.get_running_loop(),
         thread_count=settings.concurrency,
     )
-    registry = Registry()
+    registry = Registry(is_strict=settings.strict_readiness)
     collectors = _collectors()
     metrics = Metrics(collectors, _labels(settings))
     limits = Limits(settings.max_batch_size, settings.queue_max, settings.batch_delay_s)
@@ -82,10 +81,11 @@ async def serve(settings: Settings, *, announce: Callable[[Served], None] | None
     if announce is None:
         _say(f"listening: HTTP {http.port}, gRPC {grpc.port}, either {switchboard.port}")
 
-    def bring_up() -> Model:
-        model = load(settings, Patience(say=_say))
-        (announce or _announce)(Served(model, settings.host, http.port, grpc.port))
-        return model
+    models = ModelStart(settings, registry, dataplane, gone=metrics.forget, say=_say)
+
+    async def bring_up() -> None:
+        await models.bring_up()
+        (announce or _announce)(Served(registry.all(), settings.host, http.port, grpc.port))
 
     await Lifecycle(dataplane, registry, http=http, grpc=grpc, either=switchboard).run(
         bring_up, stop, grace_s=settings.grace_s, drain_s=settings.drain_s
@@ -93,8 +93,8 @@ async def serve(settings: Settings, *, announce: Callable[[Served], None] | None
 
 
 def _announce(served: Served) -> None:
-    model = served.model
-    _say(f"serving model '{model.name}' {model.version}, digest {model.digest}")
+    for model in served.models:
+        _say(f"serving model '{model.name}' {model.version}, digest {model.digest}")
 
 
 def _say(line: str) -> None:

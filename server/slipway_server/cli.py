@@ -43,17 +43,38 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     serve.add_argument("--max-batch-size", type=int, default=32, help="default: %(default)s rows")
     inspect = commands.add_parser("inspect", help="load a model and tell what it takes and gives")
     inspect.add_argument("-o", "--output", choices=("text", "json"), default="text")
+    serve.add_argument(
+        "--model-repository",
+        type=Path,
+        metavar="DIR",
+        help="serve all of DIR/NAME/VERSION/model.onnx",
+    )
+    serve.add_argument(
+        "--load-model",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="only this one of the repository; may be repeated",
+    )
     for each in (serve, inspect):
-        each.add_argument("model", metavar="MODEL", help="a file, a folder, http(s)://… or s3://…")
+        each.add_argument(
+            "model",
+            metavar="MODEL",
+            nargs="?" if each is serve else None,
+            help="a file, a folder, http(s)://… or s3://…",
+        )
         each.add_argument("--digest", default="", help="sha256:… that the bytes must have")
-    return parser.parse_args(argv)
+    options = parser.parse_args(argv)
+    if options.command == "serve" and not (options.model or options.model_repository):
+        serve.error("give a MODEL or --model-repository DIR")
+    return options
 
 
 def settings_of(options: argparse.Namespace, folder: Path) -> Settings:
     """What the options mean; downloads go to `folder`."""
-    uri = _uri(options.model)
+    uri = _uri(options.model) if options.model else ""
     chosen = {
-        "model_name": getattr(options, "name", None) or _name(uri),
+        "model_name": uri and (getattr(options, "name", None) or _name(uri)),
         "model_uri": uri,
         "model_digest": options.digest,
         "model_dir": folder,
@@ -62,6 +83,8 @@ def settings_of(options: argparse.Namespace, folder: Path) -> Settings:
     if options.command == "serve":
         chosen |= {
             "model_version": options.model_version,
+            "model_repository": options.model_repository,
+            "load_models": tuple(options.load_model),
             "host": options.host,
             "http_port": options.http_port,
             "grpc_port": options.grpc_port,
@@ -95,15 +118,19 @@ def _announce(served: Any) -> None:
     from slipway_server import example
 
     url = f"http://{_shown(served.host)}:{served.http_port}"
-    model = served.model
-    print(f"{model.name} is served, version {model.version}: {_batching(model)}.\n")
+    for model in served.models:
+        print(f"{model.name} is served, version {model.version}: {_batching(model)}.\n")
+        for line in _tensors(model.backend.signature):
+            print(f"  {line}")
+        print()
     print(f"  REST  {url}")
     print(f"  gRPC  {_shown(served.host)}:{served.grpc_port}\n")
-    for line in _tensors(model.backend.signature):
-        print(f"  {line}")
-    command = example.curl(model.backend.signature, url=url, model=model.name)
+    commands = (
+        example.curl(model.backend.signature, url=url, model=model.name) for model in served.models
+    )
+    command = next(filter(None, commands), None)
     if command is not None:
-        print(f"\nTry it:\n\n  {command}\n")
+        print(f"Try it:\n\n  {command}\n")
     print("Ctrl-C ends it.", flush=True)
 
 

@@ -5,11 +5,11 @@ import contextlib
 import gc
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Protocol, TypeVar
 
 from slipway_server.core.dataplane import Dataplane
-from slipway_server.core.registry import Model, Registry
+from slipway_server.core.registry import Registry
 
 T = TypeVar("T")
 
@@ -53,23 +53,28 @@ class Lifecycle:
         self._either = either
 
     async def run(
-        self, load: Callable[[], Model], stop: asyncio.Event, *, grace_s: float, drain_s: float
+        self,
+        bring_up: Callable[[], Awaitable[None]],
+        stop: asyncio.Event,
+        *,
+        grace_s: float,
+        drain_s: float,
     ) -> None:
-        """Serve until `stop` is set, then drain.
+        """Serve until `stop` is set, then drain; the start is over when `bring_up` has returned.
 
-        Raises what `load` raises, LoadError above all; nothing was ready then, so nothing is
+        Raises what that raises, LoadError above all; nothing was ready then, so nothing is
         drained.
         """
         await self._http.start()
         await self._grpc.start()
         await self._either.start()
-        loading = run_in_thread(load)
+        loading = asyncio.ensure_future(bring_up())
         stopping = asyncio.create_task(stop.wait())
         try:
             either: set[asyncio.Future[Any]] = {loading, stopping}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if loading.done():
-                self._registry.publish([loading.result()])
+                loading.result()
                 self._registry.settle()
                 freeze_garbage()
                 await stopping

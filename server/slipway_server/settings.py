@@ -11,6 +11,7 @@ from slipway_server.core.errors import LoadError
 
 T = TypeVar("T")
 
+_FLAGS: Final[Mapping[str, bool]] = {"true": True, "1": True, "false": False, "0": False}
 _BODY_BYTES_MAX: Final = 64 * 2**20  # as Triton's --http-max-input-size
 
 
@@ -28,10 +29,14 @@ class Settings:
     The operator writes those of `slipway_api.names.SERVER_ENV`; the rest has defaults.
     """
 
-    model_name: str
-    model_uri: str
+    model_name: str = ""  # empty: none but those of the repository
+    model_uri: str = ""
     model_version: str = "1"
     model_digest: str = ""  # `sha256:<hex>`; empty means not checked
+    model_repository: Path | None = None
+    load_models: tuple[str, ...] = ()  # of the repository, at the start; none: all
+    exit_on_error: bool = True  # when one of them cannot be loaded
+    strict_readiness: bool = True  # ready only with all of them
     namespace: str = ""
     deployment: str = ""
     revision: str = ""
@@ -56,9 +61,18 @@ class Settings:
 def read(environ: Mapping[str, str]) -> Settings:
     """Parse the environment; LoadError names the variable and what it should hold."""
     env = _Environment(environ)
+    repository = env.text("MODEL_REPOSITORY", "")
+    model_name, model_uri = env.text("MODEL_NAME", ""), env.text("MODEL_URI", "")
+    if model_name or model_uri or not repository:
+        model_name = env.required("MODEL_NAME", "the name of the model to serve")
+        model_uri = env.required("MODEL_URI", "http(s)://…, s3://BUCKET/KEY or file:///…")
     return Settings(
-        model_name=env.required("MODEL_NAME", "the name of the model to serve"),
-        model_uri=env.required("MODEL_URI", "http(s)://…, s3://BUCKET/KEY or file:///…"),
+        model_name=model_name,
+        model_uri=model_uri,
+        model_repository=Path(repository) if repository else None,
+        load_models=env.words("LOAD_MODELS"),
+        exit_on_error=env.flag("EXIT_ON_ERROR", default=True),
+        strict_readiness=env.flag("STRICT_READINESS", default=True),
         model_version=env.text("MODEL_VERSION", "1"),
         model_digest=env.text("MODEL_DIGEST", ""),
         namespace=env.text("NAMESPACE", ""),
@@ -106,10 +120,16 @@ class _Environment:
             return default
         try:
             return parse(value)
-        except ValueError as err:
+        except (ValueError, KeyError) as err:
             raise LoadError(
                 f"{names.SERVER_ENV_PREFIX}{name} is '{value}'; it must be {expected}"
             ) from err
+
+    def words(self, name: str) -> tuple[str, ...]:
+        return tuple(word.strip() for word in self.text(name, "").split(",") if word.strip())
+
+    def flag(self, name: str, *, default: bool) -> bool:
+        return self.parsed(name, default, parse=_FLAGS.__getitem__, expected="true or false")
 
     def integer(self, name: str, default: int, *, least: int) -> int:
         def parse(value: str) -> int:

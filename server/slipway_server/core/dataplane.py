@@ -68,7 +68,7 @@ class Dataplane:
     @property
     def is_ready(self) -> bool:
         """Whether all models that were asked for at the start take new traffic."""
-        return self._registry.is_settled and not self._is_draining
+        return self._registry.is_ready and not self._is_draining
 
     def is_model_ready(self, name: str, version: str | None) -> bool:
         """Whether this one does; NOT_FOUND for one that is not here."""

@@ -18,6 +18,8 @@ class ErrorKind(Enum):
     NOT_READY = auto()  # the model is not verified, loaded and warmed up yet
     OVERLOADED = auto()  # shed: the queue is full, trying again later makes sense
     TOO_LARGE = auto()  # the request body exceeds the limit
+    DISABLED = auto()  # this server can do it, but not on this port
+    BROKEN_MODEL = auto()  # the model in the repository cannot be served as it is
     UNSUPPORTED = auto()  # the request is written in a way that this server does not read
     INTERNAL = auto()  # the model itself failed
 

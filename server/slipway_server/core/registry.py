@@ -52,18 +52,21 @@ class Standing:
 class Registry:
     """Models by name and version. Used from the event loop only."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, is_strict: bool = True) -> None:
+        """`is_strict`: a model that was asked for at the start and is not served counts."""
+        self._is_strict = is_strict
         self._models: dict[str, dict[str, Model]] = {}
         self._absent: dict[str, Standing] = {}
         self._is_settled = False
 
     @property
-    def is_settled(self) -> bool:
-        """Whether the start is over: what is not here by now is not about to come."""
-        return self._is_settled
+    def is_ready(self) -> bool:
+        """Whether the start is over, and if need be with all that was asked for."""
+        absent = (each for each in self._absent.values() if each.name not in self._models)
+        return self._is_settled and not (self._is_strict and any(e.is_wanted for e in absent))
 
     def settle(self) -> None:
-        """The start is over."""
+        """The start is over: what is not here by now is not about to come."""
         self._is_settled = True
 
     def publish(self, models: Sequence[Model]) -> tuple[Model, ...]:
@@ -85,6 +88,14 @@ class Registry:
     def note(self, standing: Standing) -> None:
         """Remember how a model stands that is not served."""
         self._absent[standing.name] = standing
+
+    def standing(self, name: str) -> Standing | None:
+        """What was noted of a model that is not served."""
+        return None if name in self._models else self._absent.get(name)
+
+    def knows(self, name: str) -> bool:
+        """Whether there is anything to say of this name."""
+        return name in self._models or name in self._absent
 
     def forget(self, name: str) -> None:
         """A model that is not served is not there at all any more."""

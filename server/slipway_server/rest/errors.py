@@ -10,6 +10,9 @@ from slipway_server.core.errors import ErrorKind, shortened
 STATUSES: Final[Mapping[ErrorKind, int]] = {
     ErrorKind.INVALID_INPUT: 400,
     ErrorKind.NOT_FOUND: 404,
+    # Where the allowed methods are none: RFC 9110, 10.2.1, of what is disabled by configuration.
+    ErrorKind.DISABLED: 405,
+    ErrorKind.BROKEN_MODEL: 409,
     ErrorKind.TOO_LARGE: 413,
     ErrorKind.UNSUPPORTED: 415,
     ErrorKind.INTERNAL: 500,

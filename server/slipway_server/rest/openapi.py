@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from slipway_server import NAME, VERSION, example
+from slipway_server.core.errors import ErrorKind
 from slipway_server.core.registry import Model
 from slipway_server.core.signature import DYNAMIC, TensorSpec
 from slipway_server.core.tensors import Datatype
@@ -30,7 +31,9 @@ _STATUSES: Final = {
     500: "the model failed",
     503: "not ready, or too busy; then with Retry-After",
 }
-assert set(_STATUSES) == set(errors.STATUSES.values())
+# Nothing is loaded or unloaded on this port.
+_OF_CONTROL: Final = frozenset({ErrorKind.DISABLED, ErrorKind.BROKEN_MODEL})
+assert set(_STATUSES) == {errors.STATUSES[kind] for kind in ErrorKind if kind not in _OF_CONTROL}
 
 
 def document(models: Sequence[Model]) -> dict[str, Any]:

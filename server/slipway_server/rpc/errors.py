@@ -12,6 +12,8 @@ CODES: Final[Mapping[ErrorKind, grpc.StatusCode]] = {
     ErrorKind.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     # Not RESOURCE_EXHAUSTED, which means "shed, try again": the same request stays too large.
     ErrorKind.TOO_LARGE: grpc.StatusCode.INVALID_ARGUMENT,
+    ErrorKind.DISABLED: grpc.StatusCode.UNIMPLEMENTED,
+    ErrorKind.BROKEN_MODEL: grpc.StatusCode.FAILED_PRECONDITION,
     ErrorKind.UNSUPPORTED: grpc.StatusCode.UNIMPLEMENTED,
     ErrorKind.INTERNAL: grpc.StatusCode.INTERNAL,
     ErrorKind.NOT_READY: grpc.StatusCode.UNAVAILABLE,

@@ -120,7 +120,7 @@ def start(
     values = {
         "model_name": name,
         "model_version": "1.3.0",
-        "model_uri": uri if isinstance(uri, str) else f"file://{uri}",
+        "model_uri": uri if isinstance(uri, str) else f"file://{uri}",  # empty: none
         "revision": "r1",
         "host": "127.0.0.1",
         "http_port": 0,

@@ -119,7 +119,7 @@ async def test_metadata_tells_versions_and_signature(dataplane, registry, make_m
     assert [spec.name for spec in metadata.signature.outputs] == ["y", "row_count"]
 
 
-async def test_each_model_is_ready_by_itself_and_the_server_with_the_last(
+async def test_each_model_is_ready_by_itself_and_the_server_with_all_that_are_wanted(
     dataplane, registry, make_model
 ):
     registry.publish([make_model("scale", "1")])
@@ -129,9 +129,10 @@ async def test_each_model_is_ready_by_itself_and_the_server_with_the_last(
 
     registry.note(Standing("other", "1", State.UNAVAILABLE, "not ONNX"))
     registry.settle()
+    assert not dataplane.is_ready
+    registry.note(Standing("other", "1", State.UNAVAILABLE, "unloaded", is_wanted=False))
 
     assert dataplane.is_ready
-    assert not dataplane.is_model_ready("other", None)
     assert [each.name for each in dataplane.index()] == ["other", "scale"]
     assert [each.name for each in dataplane.index(is_ready=True)] == ["scale"]
 

@@ -10,7 +10,7 @@ from slipway_server.core.dataplane import Dataplane
 from slipway_server.core.errors import LoadError
 from slipway_server.core.registry import Registry
 from slipway_server.core.workers import Workers
-from slipway_server.lifecycle import Lifecycle
+from slipway_server.lifecycle import Lifecycle, run_in_thread
 
 GRACE_S = 0.05
 DRAIN_S = 0.2
@@ -47,10 +47,14 @@ async def house():
 
 async def run(house, load, stop, *, close_s=0.0) -> list[tuple[str, bool, float]]:
     registry, dataplane = house
+
+    async def bring_up() -> None:
+        registry.publish([await run_in_thread(load)])
+
     http, grpc = Listener(dataplane, close_s), Listener(dataplane)
     either = Listener(dataplane)
     await Lifecycle(dataplane, registry, http=http, grpc=grpc, either=either).run(
-        load, stop, grace_s=GRACE_S, drain_s=DRAIN_S
+        bring_up, stop, grace_s=GRACE_S, drain_s=DRAIN_S
     )
     return http.told
 

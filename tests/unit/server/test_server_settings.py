@@ -28,6 +28,17 @@ def test_everything_that_the_operator_writes_is_read():
     assert all(f"v-{name}" == getattr(read, name.lower()) for name in names.SERVER_ENV)
 
 
+def test_a_repository_needs_no_single_model_and_half_of_one_is_missed():
+    repository = {"SLIPWAY_SERVER_MODEL_REPOSITORY": "/models"}
+
+    read = settings.read(repository | {"SLIPWAY_SERVER_LOAD_MODELS": "a, b,"})
+
+    assert (read.model_repository, read.load_models) == (Path("/models"), ("a", "b"))
+    assert (read.model_name, read.model_uri) == ("", "")
+    with pytest.raises(LoadError, match="SLIPWAY_SERVER_MODEL_URI is not set"):
+        settings.read(repository | {"SLIPWAY_SERVER_MODEL_NAME": "churn"})
+
+
 def test_typed_values_are_parsed_and_empty_ones_are_absent():
     more = {"QUEUE_MAX": "0", "DRAIN_S": "1.5", "ACCESS_LOG": "json", "CONCURRENCY": ""}
     environ = {f"SLIPWAY_SERVER_{name}": value for name, value in more.items()}
@@ -47,6 +58,7 @@ def test_typed_values_are_parsed_and_empty_ones_are_absent():
         ("DRAIN_S", "-1", "seconds"),
         ("DRAIN_S", "inf", "seconds"),
         ("ACCESS_LOG", "text", "off or json"),
+        ("EXIT_ON_ERROR", "maybe", "true or false"),
     ],
 )
 def test_a_wrong_value_is_named(name, value, words):

@@ -1,0 +1,163 @@
+"""Which models of a repository are served: brings them up, replaces them and lets them go.
+
+Lives on the event loop; reading and loading happen in a thread, one model at a time. New versions
+are up before old ones go, and what was asked of those is answered.
+"""
+
+import asyncio
+import ctypes
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Final
+
+from slipway_server.core.dataplane import Dataplane
+from slipway_server.core.errors import ErrorKind, LoadError, ServingError
+from slipway_server.core.registry import Model, Registry, Standing, State
+from slipway_server.lifecycle import run_in_thread
+from slipway_server.storage import digest, repository
+from slipway_server.storage.repository import Repository, Version
+
+UNLOADED: Final = "unloaded"  # Triton's word
+Load = Callable[[Version], Model]
+
+
+class Control:
+    """Loads and unloads by name; all versions of a name come and go together."""
+
+    def __init__(
+        self,
+        found: Repository,
+        registry: Registry,
+        dataplane: Dataplane,
+        *,
+        load: Load,
+        gone: Callable[[Model], None],
+        fixed: str,
+        patience_s: float,
+    ) -> None:
+        """`gone` is told of each model that answers no more; `patience_s`: for its last answers.
+
+        `fixed` is the name of a model that is served beside the repository, or empty.
+        """
+        self._repository, self._registry, self._dataplane = found, registry, dataplane
+        self._load, self._gone, self._fixed = load, gone, fixed
+        self._patience_s = patience_s
+        self._lock = asyncio.Lock()
+        self._retiring: set[asyncio.Task[bool]] = set()
+
+    async def start(self, wanted: Sequence[str]) -> dict[str, LoadError]:
+        """Load these, or all that there are; returns why those that failed did.
+
+        LoadError where there is nothing to choose from.
+        """
+        found = await run_in_thread(self._repository.names)
+        names = tuple(wanted) or found
+        failures: dict[str, LoadError] = {}
+        for name in names:
+            self._registry.note(Standing(name, "", State.LOADING))
+            try:
+                await self._bring_up(name)
+            except LoadError as err:
+                failures[name] = err
+            except ServingError as err:
+                failures[name] = LoadError(err.message)
+                self._registry.note(Standing(name, "", State.UNAVAILABLE, err.message))
+        return failures
+
+    async def load(self, name: str) -> None:
+        """Serve what lies in the repository now; ServingError says why not.
+
+        Then what was served before goes on.
+        """
+        self._check(name)
+        async with self._lock:
+            try:
+                await self._bring_up(name)
+            except LoadError as err:
+                raise ServingError(ErrorKind.BROKEN_MODEL, err.message) from err
+
+    async def unload(self, name: str) -> None:
+        """Serve it no more; returns once it is done with what it was asked, or with patience."""
+        self._check(name)
+        async with self._lock:
+            models = self._registry.withdraw(name)
+            if not models and self._registry.standing(name) is None:
+                raise ServingError(ErrorKind.NOT_FOUND, f"no model '{name}' is loaded")
+            self._registry.note(Standing(name, "", State.UNLOADING, is_wanted=False))
+            retiring = self._retire(models)
+            del models
+            has_ended = await retiring
+            state = State.UNAVAILABLE if has_ended else State.UNLOADING
+            reason = UNLOADED if has_ended else "an inference has not ended; memory is free then"
+            self._registry.note(Standing(name, "", state, reason, is_wanted=False))
+
+    async def index(self, *, is_ready: bool = False) -> tuple[Standing, ...]:
+        """How every model stands, those included that only lie in the repository."""
+        for name in await run_in_thread(self._repository.names):
+            if name != self._fixed and not self._registry.knows(name):
+                standing = Standing(name, "", State.UNAVAILABLE, "not loaded", is_wanted=False)
+                self._registry.note(standing)
+        return self._dataplane.index(is_ready=is_ready)
+
+    def _check(self, name: str) -> None:
+        repository.check(name)
+        if name == self._fixed:
+            raise ServingError(
+                ErrorKind.INVALID_INPUT,
+                f"model '{name}' is the server's own and stays; only those of the repository go",
+            )
+
+    async def _bring_up(self, name: str) -> None:
+        before = self._registry.standing(name)
+        is_wanted = before is not None and before.is_wanted
+        served = self._registry.all(name) if self._registry.get(name, None) else ()
+        if not served:
+            self._registry.note(Standing(name, "", State.LOADING, is_wanted=is_wanted))
+        try:
+            models = await run_in_thread(partial(self._loaded, name, served))
+        except ServingError:
+            self._registry.forget(name)
+            raise
+        except LoadError as err:
+            self._registry.note(
+                Standing(name, "", State.UNAVAILABLE, err.message, is_wanted=is_wanted)
+            )
+            raise
+        task = asyncio.create_task(self._retire(self._registry.publish(models)))
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+
+    def _loaded(self, name: str, served: Sequence[Model]) -> list[Model]:
+        """All versions, in a thread; what has not changed stays what it is."""
+        if name == self._fixed:
+            raise LoadError(
+                f"model '{name}' of the repository has the name of the server's own; rename one"
+            )
+        try:
+            kept = {(model.version, model.digest): model for model in served}
+            found = self._repository.versions(name)
+            digests = [digest.of(version.path) if kept else "" for version in found]
+        except OSError as err:
+            raise LoadError(f"model '{name}' cannot be read: {err.strerror}") from err
+        pairs = zip(found, digests, strict=True)
+        return [kept.get((v.number, known)) or self._load(v) for v, known in pairs]
+
+    async def _retire(self, models: Sequence[Model]) -> bool:
+        """Wait for the last answers of models that have been replaced or withdrawn."""
+        if not models:
+            return True
+        ends = [self._dataplane.retire(each, patience_s=self._patience_s) for each in models]
+        have_ended = all(await asyncio.gather(*ends))
+        for model in models:
+            if self._registry.get(model.name, model.version) is None:
+                self._gone(model)
+        del ends, models, model
+        await run_in_thread(_give_back)
+        return have_ended
+
+
+def _give_back() -> None:
+    """Give memory that is free back to the system: glibc keeps it for the process otherwise."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
