@@ -41,6 +41,14 @@ SERVER_WAITING: Final = "slipway_server_waiting_requests"
 SERVER_WAITING_ROWS: Final = "slipway_server_waiting_rows"
 SERVER_BATCH_ROWS: Final = "slipway_server_batch_rows"
 SERVER_RUNNING: Final = "slipway_server_running_requests"
+# … and what a sample of rows held. Labels instead of protocol and code: feature and bin, or output
+# and class.
+SERVER_SAMPLED_ROWS: Final = "slipway_server_sampled_rows_total"
+SERVER_FEATURE_ROWS: Final = "slipway_server_feature_rows_total"
+SERVER_REFERENCE_ROWS: Final = "slipway_server_feature_reference_rows"
+SERVER_PREDICTION_ROWS: Final = "slipway_server_prediction_rows_total"
+SERVER_CONFIDENCE: Final = "slipway_server_prediction_confidence"
+SERVER_PREDICTION_VALUE: Final = "slipway_server_prediction_value"
 
 # Routers: Envoy's names. Labels: slipway_namespace, slipway_deployment, slipway_revision,
 # slipway_protocol. Attempts are counted where they go, answers where clients get them: after

@@ -2,7 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -11,10 +11,12 @@ from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector,
 from slipway_api import metrics as contract
 from slipway_api import names
 from slipway_server.attempts import AccessLog, Attempts
-from slipway_server.core.dataplane import Dataplane
+from slipway_server.core.batching import Entry
+from slipway_server.core.dataplane import Dataplane, Observe
 from slipway_server.core.registry import Model, Registry
 from slipway_server.core.scheduler import Limits
 from slipway_server.core.workers import Workers
+from slipway_server.distributions.exposition import Distributions
 from slipway_server.fronts import GrpcListener, HttpListener
 from slipway_server.lifecycle import Lifecycle, stop_on_signals
 from slipway_server.metrics import Metrics
@@ -53,7 +55,8 @@ async def serve(settings: Settings, *, announce: Callable[[Served], None] | None
     collectors = _collectors()
     metrics = Metrics(collectors, _labels(settings))
     limits = Limits(settings.max_batch_size, settings.queue_max, settings.batch_delay_s)
-    dataplane = Dataplane(registry, workers, limits, observe=metrics.ran)
+    observe = _observer(metrics, _distributions(settings, registry, collectors))
+    dataplane = Dataplane(registry, workers, limits, observe=observe)
     _watch(metrics, dataplane)
     attempts = Attempts(metrics, _access_log(settings), known=dataplane.named)
     infer = InferPath(dataplane, attempts, body_bytes_max=settings.body_bytes_max)
@@ -100,6 +103,29 @@ def _announce(served: Served) -> None:
 def _say(line: str) -> None:
     """A line for the pod's log; standard output belongs to the access log."""
     print(line, file=sys.stderr, flush=True)
+
+
+def _distributions(
+    settings: Settings, registry: Registry, collectors: CollectorRegistry
+) -> Distributions | None:
+    if not settings.sampled_rows_per_s:
+        return None
+    return Distributions(
+        collectors,
+        _labels(settings),
+        models=registry.all,
+        rows_per_s=settings.sampled_rows_per_s,
+        later=asyncio.get_running_loop().call_soon,
+    )
+
+
+def _observer(metrics: Metrics, distributions: Distributions | None) -> Observe:
+    def observe(model: Model, runs: Sequence[Entry], batch: Sequence[Entry]) -> None:
+        metrics.ran(model, runs)
+        if distributions is not None:
+            distributions.ran(model, batch)
+
+    return observe
 
 
 def _collectors() -> CollectorRegistry:

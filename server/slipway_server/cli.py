@@ -41,6 +41,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         "--grpc-port", type=int, default=names.PORT_GRPC, help="default: %(default)s"
     )
     serve.add_argument("--max-batch-size", type=int, default=32, help="default: %(default)s rows")
+    serve.add_argument("--profile", type=Path, help="reference profile to count features by")
     inspect = commands.add_parser("inspect", help="load a model and tell what it takes and gives")
     inspect.add_argument("-o", "--output", choices=("text", "json"), default="text")
     serve.add_argument(
@@ -64,6 +65,15 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
             help="a file, a folder, http(s)://… or s3://…",
         )
         each.add_argument("--digest", default="", help="sha256:… that the bytes must have")
+    profile = commands.add_parser("profile", help="make a reference profile of a table")
+    profile.add_argument("data", type=Path, metavar="DATA", help=".csv with a head, .npy or .npz")
+    profile.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: print it")
+    profile.add_argument(
+        "--drop", action="append", default=[], metavar="COLUMN", help="no feature: a label, an id"
+    )
+    profile.add_argument(
+        "--feature", action="append", default=[], metavar="COLUMN", help="count this one; repeat it"
+    )
     options = parser.parse_args(argv)
     if options.command == "serve" and not (options.model or options.model_repository):
         serve.error("give a MODEL or --model-repository DIR")
@@ -89,6 +99,7 @@ def settings_of(options: argparse.Namespace, folder: Path) -> Settings:
             "http_port": options.http_port,
             "grpc_port": options.grpc_port,
             "any_port": 0,
+            "profile": options.profile,
             "max_batch_size": options.max_batch_size,
             "grace_s": 0.0,  # no router has to notice
         }
@@ -98,6 +109,8 @@ def settings_of(options: argparse.Namespace, folder: Path) -> Settings:
 def main(argv: Sequence[str]) -> int:
     """Run a command. Raises LoadError when the model cannot be loaded."""
     options = parse(argv)
+    if options.command == "profile":
+        return _profile(options)
     with tempfile.TemporaryDirectory(prefix="slipway-server-") as folder:
         settings = settings_of(options, Path(folder))
         if options.command == "serve":
@@ -162,6 +175,29 @@ def _inspect(settings: Settings, *, is_json: bool) -> int:
     print(f"one row   {best_s * 1e3:.3f} ms on one thread")
     for line in _tensors(signature):
         print(line)
+    return 0
+
+
+def _profile(options: argparse.Namespace) -> int:
+    from slipway_server.distributions import survey, tables
+
+    try:
+        columns = tables.read(options.data, drop=options.drop)
+        made, left_out = survey.profile(columns, only=options.feature)
+    except (tables.TableError, OSError, ValueError) as err:
+        print(f"{PROGRAM} profile: {err}", file=sys.stderr)
+        return 1
+    if left_out:
+        print(
+            f"{len(left_out)} columns are left out, a profile has at most "
+            f"{len(made.features)} features; choose with --feature",
+            file=sys.stderr,
+        )
+    text = made.model_dump_json(indent=1, exclude_none=True) + "\n"
+    if options.output is None:
+        print(text, end="")
+    else:
+        options.output.write_text(text, encoding="utf-8")
     return 0
 
 

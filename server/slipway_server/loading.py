@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from slipway_server.backends import onnx
+from slipway_server.core import profile
 from slipway_server.core.errors import LoadError
 from slipway_server.core.registry import Model
 from slipway_server.settings import Settings
@@ -25,6 +26,8 @@ def load(settings: Settings, patience: Patience) -> Model:
         actual = digest.of(path)
         _verify(settings.model_digest, actual)
         backend = onnx.load(layout.model_file(path), thread_count=settings.threads)
+        file = settings.profile or layout.profile_file(path)
+        reference = profile.read(file, backend.signature) if file is not None else None
     except LoadError as err:
         raise LoadError(
             # The cause first: status has room for a sentence, and a long uri would fill it.
@@ -35,7 +38,7 @@ def load(settings: Settings, patience: Patience) -> Model:
         raise LoadError(
             f"{label} from {locations.describe(location)} cannot be read: {err}"
         ) from err
-    return Model(settings.model_name, settings.model_version, backend, actual)
+    return Model(settings.model_name, settings.model_version, backend, actual, reference)
 
 
 def _kept(directory: Path, expected: str) -> Path | None:

@@ -52,6 +52,8 @@ class Settings:
     body_bytes_max: int = _BODY_BYTES_MAX
     connections_max: int = 1024  # over HTTP; then an idle one is closed for each new one
     access_log: AccessLogFormat = AccessLogFormat.OFF
+    sampled_rows_per_s: int = 1000  # whose features and predictions are counted
+    profile: Path | None = None  # None: `profile.json` in the model's folder, if it is there
     grace_s: float = 5.0  # from SIGTERM until the listeners close: routers notice meanwhile
     drain_s: float = 60.0  # then, for what is in flight
     model_dir: Path = Path(names.MODEL_DIR)
@@ -92,6 +94,8 @@ def read(environ: Mapping[str, str]) -> Settings:
         access_log=env.parsed(
             "ACCESS_LOG", AccessLogFormat.OFF, parse=AccessLogFormat, expected="off or json"
         ),
+        sampled_rows_per_s=env.integer("SAMPLED_ROWS_PER_S", 1000, least=0),
+        profile=Path(env.text("PROFILE", "")) if env.text("PROFILE", "") else None,
         grace_s=env.seconds("GRACE_S", 5.0),
         drain_s=env.seconds("DRAIN_S", 60.0),
         model_dir=Path(env.text("MODEL_DIR", names.MODEL_DIR)),

@@ -73,6 +73,7 @@ def _load_version(settings: Settings, patience: Patience, version: Version) -> M
         model_version=version.number,
         model_uri=version.path.absolute().as_uri(),
         model_digest="",
+        profile=None,  # each has its own in its folder
     )
     try:
         return load(own, patience)

@@ -19,7 +19,7 @@ from slipway_server.core.signature import Signature
 from slipway_server.core.tensors import InferenceRequest, InferenceResponse, Tensor, Times
 from slipway_server.core.workers import Workers
 
-Observe = Callable[[Model, Sequence[Entry]], None]
+Observe = Callable[[Model, Sequence[Entry], Sequence[Entry]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Dataplane:
         *,
         observe: Observe | None = None,
     ) -> None:
-        """`observe` is told of what has run: of each run, one of its entries."""
+        """`observe` is told of a batch that has run: of each of its runs one entry, and all."""
         self._registry = registry
         self._workers = workers
         self._limits = limits
@@ -192,7 +192,7 @@ class Dataplane:
                 row_count=entry.ran_with, compute_ns=entry.ended_ns - entry.began_ns
             )
         if self._observe is not None:
-            self._observe(model, runs)
+            self._observe(model, runs, batch)
 
 
 class Call:

@@ -9,20 +9,23 @@ from enum import StrEnum
 
 from slipway_server.backends.base import Backend
 from slipway_server.core.errors import ErrorKind, ServingError
+from slipway_server.core.profile import Profile
 from slipway_server.core.statistics import Statistics
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
 class Model:
     """A loaded model that answers; each is itself, whatever another one holds.
 
     `version` is the user's own word for it, `digest` that of its bytes: `sha256:<hex>`.
+    `profile`, if there is one, fits the backend's signature.
     """
 
     name: str
     version: str
     backend: Backend
     digest: str = ""
+    profile: Profile | None = None
     statistics: Statistics = field(default_factory=Statistics)
 
 

@@ -195,9 +195,9 @@ class Scheduler:
         self._batch_ns += weight * (spent_ns - self._batch_ns)
         self._batch_rows += weight * (max(rows, 1) - self._batch_rows)
         self._learn(batch[0].proof)
-        self._observe(batch)
         for entry in batch:
             _settle(entry)
+        self._observe(batch)  # behind the answers
         self._running_count -= 1
         if self._waiting:
             self.wake()

@@ -1,8 +1,11 @@
-"""Which file of a model is the model."""
+"""Which file of a model is the model, and which lies beside it."""
 
 from pathlib import Path
+from typing import Final
 
 from slipway_server.core.errors import LoadError
+
+PROFILE: Final = "profile.json"
 
 
 def model_file(path: Path) -> Path:
@@ -19,3 +22,9 @@ def model_file(path: Path) -> Path:
             f"a model directory must hold exactly one .onnx file at its top level, found {found}"
         )
     return candidates[0]
+
+
+def profile_file(path: Path) -> Path | None:
+    """The reference profile in a model's directory, if it has one."""
+    found = path / PROFILE
+    return found if found.is_file() else None
