@@ -34,7 +34,8 @@ def main(argv: Sequence[str]) -> int:
     options = parse(argv)
     log = Progress()
     packages.ensure(packages.BENCH, log=log)
-    wanted = [p for p in peers.PEERS if p.name in options.servers]
+    known = peers.COUNTING if options.counting else peers.PEERS
+    wanted = [p for p in known if options.counting or p.name in options.servers]
     readings: list[Reading] = []
     starts: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as scratch:
@@ -46,6 +47,8 @@ def main(argv: Sequence[str]) -> int:
                     readings += _round(servers, sample, turn=turn, options=options)
     found = report.rows(readings)
     print(report.table(found))
+    for line in report.costs(readings, base=wanted[0].name) if options.counting else ():
+        print(line)
     for start in starts:
         print(f"{start['model']}: {start['server']} ready after {start['start_s']:.2f} s")
     if options.report:
@@ -62,6 +65,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     known = tuple(dict.fromkeys(peer.name for peer in peers.PEERS))
     parser.add_argument("--servers", nargs="+", choices=known, default=known)
     parser.add_argument("--models", nargs="+", choices=models.NAMES, default=models.NAMES)
+    parser.add_argument(
+        "--counting", action="store_true", help="what counting features and predictions costs ours"
+    )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=4, help="of each cell")
     parser.add_argument("--concurrency", nargs="+", type=int, default=[1, 32])
@@ -69,6 +75,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     if options.quick:
         options.servers, options.models = _QUICK, ("iris", "mlp")
         options.rounds, options.seconds = 2, 2
+    if options.counting:
+        options.models, options.concurrency = ("iris", "gbt"), [32]
     return options
 
 

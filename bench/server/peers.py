@@ -8,11 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+
 from bench.server import processes, programs
 from bench.server.models import Sample
 from bench.server.processes import Launch, Process
 from sandbox import venvs
 from sandbox.progress import Log
+from slipway_server.distributions import survey
 
 _MODEL: Final = "model"
 
@@ -67,16 +70,30 @@ class Running(Process):
             return data
 
 
-def _slipway(batch_size: int) -> Callable[[Order], Launch]:
+def _slipway(batch_size: int, **more: str | int) -> Callable[[Order], Launch]:
     def write(order: Order) -> Launch:
-        settings: dict[str, str | int] = {
+        settings: dict[str, str | int | Path] = {
             "MODEL_NAME": _MODEL,
             "MODEL_URI": f"file://{order.sample.path}",
             "HTTP_PORT": order.port,
             "GRPC_PORT": 0,
             "MAX_BATCH_SIZE": batch_size,
+            **more,
         }
         return processes.slipway(order.python, order.folder, settings)
+
+    return write
+
+
+def _counting(rows_per_s: int) -> Callable[[Order], Launch]:
+    """Ours, counting what it sees by a profile of all columns of the input."""
+
+    def write(order: Order) -> Launch:
+        file = order.folder / "profile.json"
+        rows = np.random.default_rng(0).random((1000, order.sample.row.shape[1]), np.float32)
+        columns = [survey.Column(f"x[{i}]", rows[:, i], "x", i) for i in range(rows.shape[1])]
+        file.write_text(survey.profile(columns)[0].model_dump_json(exclude_none=True))
+        return _slipway(32, SAMPLED_ROWS_PER_S=rows_per_s, PROFILE=str(file))(order)
 
     return write
 
@@ -127,6 +144,13 @@ def _triton(batching: str) -> Callable[[Order], Launch]:
     return write
 
 
+_ALL_ROWS: Final = 10**9
+# What counting features and predictions costs: without, as it is by default, and of every row.
+COUNTING: Final[tuple[Peer, ...]] = (
+    Peer("uncounted", _slipway(32, SAMPLED_ROWS_PER_S=0), is_batching=True),
+    Peer("sampled", _counting(1000), is_batching=True),
+    Peer("all-counted", _counting(_ALL_ROWS), is_batching=True),
+)
 PEERS: Final[tuple[Peer, ...]] = (
     Peer("naive", _script(programs.NAIVE)),
     Peer("slipway", _slipway(1), has_binary=True),

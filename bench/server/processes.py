@@ -142,7 +142,7 @@ def free_port() -> int:
     raise RuntimeError(f"no free port of {_PORT_TRIES} that were tried")
 
 
-def slipway(python: Path, folder: Path, settings: Mapping[str, str | int]) -> Launch:
+def slipway(python: Path, folder: Path, settings: Mapping[str, str | int | Path]) -> Launch:
     """Our server, on loopback; `settings` are named as in its documents, without the prefix."""
     values = {
         "MODEL_DIR": folder / "bytes",

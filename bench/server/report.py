@@ -100,3 +100,24 @@ def _texts(row: Row) -> tuple[str, ...]:
     numbers: tuple[Any, ...] = (row.concurrency, f"{row.rps_per_core:,.0f}", ratio)
     more = (f"{row.p50_ms:.2f}", f"{row.p99_ms:.2f}", f"{row.rss_mb:.0f}", row.errors or "")
     return (row.model, server, row.protocol, *map(str, numbers), *map(str, more))
+
+
+def costs(readings: Sequence[Reading], *, base: str) -> list[str]:
+    """How much more processor time a request takes than at the server `base`, in µs.
+
+    The median of the differences inside each round.
+    """
+    bases = {_kind(each): each.cpu_us for each in readings if each.cell.server == base}
+    more: dict[Cell, list[float]] = {}
+    for each in readings:
+        if each.cell.server != base:
+            more.setdefault(each.cell, []).append(each.cpu_us - bases[_kind(each)])
+    return [
+        f"{cell.model}: {cell.server} takes {statistics.median(found):+.1f} µs more for a request"
+        f" ({min(found):+.1f} to {max(found):+.1f})"
+        for cell, found in more.items()
+    ]
+
+
+def _kind(each: Reading) -> tuple[str, str, int, int]:
+    return each.cell.model, each.cell.protocol, each.cell.concurrency, each.turn

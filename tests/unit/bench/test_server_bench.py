@@ -49,6 +49,17 @@ def test_without_the_naive_server_there_is_no_ratio():
     assert "–" in report.table([row])
 
 
+def test_what_something_costs_is_told_by_the_differences_of_rounds():
+    readings = [
+        *(reading(NAIVE, turn, 1, cpu_us=cpu_us) for turn, cpu_us in enumerate((100, 90, 200))),
+        *(reading(OURS, turn, 1, cpu_us=cpu_us) for turn, cpu_us in enumerate((104, 92, 199))),
+    ]
+
+    assert report.costs(readings, base="naive") == [
+        "iris: slipway takes +2.0 µs more for a request (-1.0 to +4.0)"
+    ]
+
+
 def test_errors_add_up_and_the_largest_memory_counts():
     readings = [reading(OURS, 0, 1, error_count=1), reading(OURS, 1, 1, error_count=2, rss_mb=99)]
 
