@@ -1,14 +1,14 @@
 """The Grafana dashboard of a ModelDeployment, made from its queries; `./dev generate` writes it.
 
-Stable and candidate stand side by side, on one scale. Who of the revisions is what comes from the
-operator (`slipway_revision_info`): routers and model servers only know their names.
+Stable and candidate stand side by side, on one scale.
 """
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, Final
 
+from sandbox import drift
+from sandbox.panels import OBJECT, RATE, Panel, Query, pair, routed, served
 from slipway_api import metrics
 
 FILE: Final = "dashboard.json"
@@ -20,60 +20,13 @@ SCHEMA_VERSION: Final = 39  # Grafana 11; later ones migrate it when they load i
 
 Json = dict[str, Any]
 
-_RATE: Final = "$__rate_interval"
-_OBJECT: Final = 'namespace="$namespace",name="$name"'
-_ROUTED: Final = 'slipway_namespace="$namespace",slipway_deployment="$name"'
-_SERVED: Final = 'namespace="$namespace",deployment="$name"'
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """One expression and how its series are called."""
-
-    expression: str
-    legend: str
-
-
-@dataclass(frozen=True, slots=True)
-class Panel:
-    """One panel; `unit` is one of Grafana's ("reqps", "percentunit", "ms", "s", "short")."""
-
-    title: str
-    queries: tuple[Query, ...]
-    unit: str = "short"
-    about: str = ""
-    kind: str = "timeseries"
-    width: int = 12
-    maximum: float | None = None
-
-
-def by_role(expression: str, *, revision_label: str, keep: str = "") -> str:
-    """Sum an expression by role; `keep` are further labels that stay ("le")."""
-    role = f"max by (revision, role) ({metrics.REVISION_INFO}{{{_OBJECT}}})"
-    if revision_label != "revision":
-        role = (
-            f"max by ({revision_label}, role) (label_replace({metrics.REVISION_INFO}{{{_OBJECT}}},"
-            f' "{revision_label}", "$1", "revision", "(.*)"))'
-        )
-    labels = ", ".join(("role", keep) if keep else ("role",))
-    return f"sum by ({labels}) ({expression} * on ({revision_label}) group_left (role) {role})"
-
-
-def _routed(metric: str, more: str = "", *, keep: str = "") -> str:
-    expression = f"rate({metric}{{{_ROUTED}{more}}}[{_RATE}])"
-    return by_role(expression, revision_label="slipway_revision", keep=keep)
-
-
-def _served(metric: str, *, keep: str) -> str:
-    expression = f"rate({metric}{{{_SERVED}}}[{_RATE}])"
-    return by_role(expression, revision_label="revision", keep=keep)
-
 
 def rows() -> tuple[tuple[str, tuple[Panel, ...]], ...]:
     """List the panels of each row, in reading order."""
     return (
         ("Rollout", tuple(_rollout())),
         ("Stable and candidate", tuple(panel for pair in _pairs() for panel in pair)),
+        ("Predictions and features", tuple(drift.panels())),
         ("Operator and routers", tuple(_operator())),
     )
 
@@ -81,20 +34,20 @@ def rows() -> tuple[tuple[str, tuple[Panel, ...]], ...]:
 def _rollout() -> Iterable[Panel]:
     yield Panel(
         "Phase",
-        (Query(f"{metrics.PHASE}{{{_OBJECT}}}", "{{phase}}"),),
+        (Query(f"{metrics.PHASE}{{{OBJECT}}}", "{{phase}}"),),
         kind="state-timeline",
         about="What the status tells: RollingOut, Paused, Aborting, RolledBack, Stalled, …",
     )
     yield Panel(
         "Weight of the candidate",
-        (Query(f"{metrics.WEIGHT}{{{_OBJECT}}}", "{{kind}}"),),
+        (Query(f"{metrics.WEIGHT}{{{OBJECT}}}", "{{kind}}"),),
         unit="percent",
         maximum=100,
         about="Asked of the routers, and verified: seen at every router.",
     )
     yield Panel(
         "Verdicts",
-        (Query(f"{metrics.GATE_VERDICT}{{{_OBJECT}}} == 1", "{{gate}}: {{verdict}}"),),
+        (Query(f"{metrics.GATE_VERDICT}{{{OBJECT}}} == 1", "{{gate}}: {{verdict}}"),),
         kind="state-timeline",
         about="What each gate says while a rollout runs.",
     )
@@ -102,7 +55,7 @@ def _rollout() -> Iterable[Panel]:
         "Rollouts that ended",
         (
             Query(
-                f"sum by (outcome, reason) (increase({metrics.ROLLOUTS}{{{_OBJECT}}}[$__range]))",
+                f"sum by (outcome, reason) (increase({metrics.ROLLOUTS}{{{OBJECT}}}[$__range]))",
                 "{{outcome}}: {{reason}}",
             ),
         ),
@@ -112,21 +65,21 @@ def _rollout() -> Iterable[Panel]:
 
 
 def _pairs() -> Iterable[tuple[Panel, Panel]]:
-    answers = _routed(metrics.ROUTER_ANSWERS)
-    failed = _routed(metrics.ROUTER_ANSWERS, ',envoy_response_code_class="5"')
-    yield _pair("Attempts", (Query(_routed(metrics.ROUTER_ATTEMPTS), "attempts"),), unit="reqps")
-    yield _pair(
+    answers = routed(metrics.ROUTER_ANSWERS)
+    failed = routed(metrics.ROUTER_ANSWERS, ',envoy_response_code_class="5"')
+    yield pair("Attempts", (Query(routed(metrics.ROUTER_ATTEMPTS), "attempts"),), unit="reqps")
+    yield pair(
         "Errors",
         (
-            Query(f"{_routed(metrics.ROUTER_RETRIES)} / {answers}", "tried again"),
+            Query(f"{routed(metrics.ROUTER_RETRIES)} / {answers}", "tried again"),
             Query(f"{failed} / {answers}", "failed at clients"),
         ),
         unit="percentunit",
         about="Share of the requests that first went to this revision: those that needed another"
         " attempt, and those that failed all the same.",
     )
-    buckets = _routed(f"{metrics.ROUTER_LATENCY_MS}_bucket", keep="le")
-    yield _pair(
+    buckets = routed(f"{metrics.ROUTER_LATENCY_MS}_bucket", keep="le")
+    yield pair(
         "Latency at the routers",
         tuple(
             Query(f"histogram_quantile({quantile}, {buckets})", f"p{name}")
@@ -134,36 +87,25 @@ def _pairs() -> Iterable[tuple[Panel, Panel]]:
         ),
         unit="ms",
     )
-    yield _pair(
+    yield pair(
         "Answers of the model server",
-        (Query(_served(metrics.SERVER_REQUESTS, keep="code"), "{{code}}"),),
+        (Query(served(metrics.SERVER_REQUESTS, keep="code"), "{{code}}"),),
         unit="reqps",
         about="By code, from the built-in model server itself.",
     )
-    yield _pair(
+    spent, count = (
+        served(f"{metrics.SERVER_STAGE_SECONDS}_{part}", keep="stage") for part in ("sum", "count")
+    )
+    yield pair(
+        "Time in the model server",
+        (Query(f"{spent} / {count}", "{{stage}}"),),
+        unit="s",
+        about="Mean time of a request in each stage, from its body to its answer.",
+    )
+    yield pair(
         "Pods",
-        (Query(f"{metrics.PODS}{{{_OBJECT}}}", "{{state}}"),),
+        (Query(f"{metrics.PODS}{{{OBJECT}}}", "{{state}}"),),
     )
-
-
-def _pair(title: str, queries: tuple[Query, ...], **more: Any) -> tuple[Panel, Panel]:
-    """Show the same of both sides: stable on the left."""
-    left, right = (
-        Panel(
-            f"{title}: {role}",
-            tuple(Query(of_role(query.expression, role), query.legend) for query in queries),
-            **more,
-        )
-        for role in ("stable", "candidate")
-    )
-    return left, right
-
-
-def of_role(expression: str, role: str) -> str:
-    """Keep one role of an expression."""
-    for name in (metrics.REVISION_INFO, metrics.PODS):
-        expression = expression.replace(f"{name}{{{_OBJECT}", f'{name}{{{_OBJECT},role="{role}"')
-    return expression
 
 
 def _operator() -> Iterable[Panel]:
@@ -196,7 +138,7 @@ def _operator() -> Iterable[Panel]:
         unit="s",
         width=8,
     )
-    looks = f"sum by (le) (rate({metrics.RECONCILE}_bucket[{_RATE}]))"
+    looks = f"sum by (le) (rate({metrics.RECONCILE}_bucket[{RATE}]))"
     yield Panel(
         "Looks at ModelDeployments",
         (
@@ -208,7 +150,7 @@ def _operator() -> Iterable[Panel]:
     )
     yield Panel(
         "Looks that failed",
-        (Query(f"sum by (error) (rate({metrics.RECONCILE_ERRORS}[{_RATE}]))", "{{error}}"),),
+        (Query(f"sum by (error) (rate({metrics.RECONCILE_ERRORS}[{RATE}]))", "{{error}}"),),
         unit="ops",
         width=8,
     )
@@ -216,7 +158,7 @@ def _operator() -> Iterable[Panel]:
         "Requests to the API server",
         (
             Query(
-                f"sum by (verb, code) (rate({metrics.KUBE_REQUESTS}[{_RATE}]))", "{{verb}} {{code}}"
+                f"sum by (verb, code) (rate({metrics.KUBE_REQUESTS}[{RATE}]))", "{{verb}} {{code}}"
             ),
         ),
         unit="reqps",

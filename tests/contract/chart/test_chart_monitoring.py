@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sandbox import dashboards, places
+from sandbox import dashboards, panels, places
 from slipway_api import metrics
 
 pytestmark = pytest.mark.contract
@@ -138,7 +138,7 @@ def test_no_two_panels_overlap() -> None:
 
 
 def test_a_role_is_asked_for_wherever_it_is_known() -> None:
-    expression = dashboards.of_role(
+    expression = panels.of_role(
         f'{metrics.PODS}{{namespace="$namespace",name="$name"}}', "candidate"
     )
 

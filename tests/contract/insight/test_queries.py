@@ -5,6 +5,7 @@ operator's metrics over its HTTP port.
 """
 
 import asyncio
+import itertools
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -22,6 +23,7 @@ from slipway_operator.shell import gauges
 from slipway_operator.shell.routing import RoutingTable
 from slipway_operator.shell.vitals import Vitals
 from slipway_operator.shell.work_queue import WorkQueue
+from slipway_server.core.profile import Number, Profile
 from tests.contract.insight.scrapes import Prometheus, Target, metric_names, running
 from tests.contract.router.stage import Stage
 from tests.contract.server.conftest import ServerProcess, start
@@ -32,6 +34,9 @@ RULES: Final = places.checkout() / "charts" / "slipway" / "files" / "alerts.yaml
 IDENTITY: Final = places.checkout() / "server" / "slipway_server" / "share" / "identity.onnx"
 OWNER: Final = ("ml", "churn")
 DEADLINE_S: Final = 30.0
+PROFILE: Final = Profile(
+    rows=10, features=(Number(name="age", edges=(0, 0.5, 1), counts=(0, 5, 5, 0, 0)),)
+)
 VARIABLES: Final = {
     "$namespace": "ml",
     "$name": "churn",
@@ -88,20 +93,35 @@ def operator_metrics(stage: Stage) -> Metrics:
     return metrics
 
 
+async def ask_for_ever(servers: list[ServerProcess]) -> None:
+    """Let counters grow: what never grows has no rate. Probabilities and a value in turn."""
+    for index in itertools.count():
+        data = [[0.2, 0.8], [0.7]][index % 2]
+        x = {"name": "x", "datatype": "FP32", "shape": [1, len(data)], "data": data}
+        for server in servers:
+            await asyncio.to_thread(server.infer, x)
+        await asyncio.sleep(0.1)
+
+
 @asynccontextmanager
 async def model_servers(directory: Path) -> AsyncIterator[list[ServerProcess]]:
     """Run a model server of each revision."""
     servers: list[ServerProcess] = []
+    profile = directory / "profile.json"
+    profile.write_text(PROFILE.model_dump_json(exclude_none=True))
     try:
         for revision in ("r1", "r2"):
             names = {"namespace": "ml", "deployment": "churn", "revision": revision}
+            names["profile"] = str(profile)
             server = start(directory / f"server-{revision}", IDENTITY, environ={}, **names)
             servers.append(server)
         for server in servers:
             await asyncio.to_thread(server.find_ports)
             await asyncio.to_thread(server.wait_until_ready)
             await asyncio.to_thread(server.call, "/v2/models/model/infer", {"inputs": []})
+        asking = asyncio.create_task(ask_for_ever(servers))
         yield servers
+        asking.cancel()
     finally:
         for server in servers:
             server.process.kill()
