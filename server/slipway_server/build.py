@@ -4,12 +4,10 @@ import asyncio
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
 from slipway_api import metrics as contract
-from slipway_api import names
 from slipway_server.attempts import AccessLog, Attempts
 from slipway_server.core.batching import Entry
 from slipway_server.core.dataplane import Dataplane, Observe
@@ -17,15 +15,9 @@ from slipway_server.core.registry import Model, Registry
 from slipway_server.core.scheduler import Limits
 from slipway_server.core.workers import Workers
 from slipway_server.distributions.exposition import Distributions
-from slipway_server.fronts import GrpcListener, HttpListener
 from slipway_server.lifecycle import Lifecycle, stop_on_signals
 from slipway_server.metrics import Metrics
-from slipway_server.rest import app
-from slipway_server.rest.connection import Connection, HttpLimits
-from slipway_server.rest.front import Front
-from slipway_server.rest.infer import InferPath
-from slipway_server.rpc.health import Health
-from slipway_server.rpc.service import InferenceService
+from slipway_server.ports import Ports
 from slipway_server.settings import AccessLogFormat, Settings
 from slipway_server.starting import ModelStart
 from slipway_server.switchboard import Switchboard
@@ -59,38 +51,24 @@ async def serve(settings: Settings, *, announce: Callable[[Served], None] | None
     dataplane = Dataplane(registry, workers, limits, observe=observe)
     _watch(metrics, dataplane)
     attempts = Attempts(metrics, _access_log(settings), known=dataplane.named)
-    infer = InferPath(dataplane, attempts, body_bytes_max=settings.body_bytes_max)
-    front = Front(dataplane, api=app.build(dataplane, collectors), revision=settings.revision)
-    connection = partial(
-        Connection,
-        infer=infer,
-        limits=HttpLimits(connection_count_max=settings.connections_max),
-        stamp=(names.HEADER_REVISION.encode(), settings.revision.encode()),
-    )
-    service = InferenceService(dataplane, attempts, revision=settings.revision)
-    http = HttpListener(
-        front, connection, host=settings.host, port=settings.http_port, drain_s=settings.drain_s
-    )
-    grpc = GrpcListener(
-        service,
-        Health(dataplane),
-        host=settings.host,
-        port=settings.grpc_port,
-        message_bytes_max=settings.body_bytes_max,
-    )
+    models = ModelStart(settings, registry, dataplane, gone=metrics.forget, say=_say)
+    ports = Ports(settings, dataplane, attempts, collectors=collectors)
+    http = ports.http(settings.host, settings.http_port)
+    grpc = ports.grpc(settings.host, settings.grpc_port)
     switchboard = Switchboard(
         host=settings.host, port=settings.any_port, http_port=http.port, grpc_port=grpc.port
     )
+    admin = ports.admin(models.control)
     if announce is None:
-        _say(f"listening: HTTP {http.port}, gRPC {grpc.port}, either {switchboard.port}")
-
-    models = ModelStart(settings, registry, dataplane, gone=metrics.forget, say=_say)
+        also = f", admin {admin.number}" if admin else ""
+        _say(f"listening: HTTP {http.port}, gRPC {grpc.port}, either {switchboard.port}{also}")
 
     async def bring_up() -> None:
         await models.bring_up()
         (announce or _announce)(Served(registry.all(), settings.host, http.port, grpc.port))
 
-    await Lifecycle(dataplane, registry, http=http, grpc=grpc, either=switchboard).run(
+    more = [admin] if admin else []
+    await Lifecycle(dataplane, registry, http=http, grpc=grpc, either=switchboard, more=more).run(
         bring_up, stop, grace_s=settings.grace_s, drain_s=settings.drain_s
     )
 

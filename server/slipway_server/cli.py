@@ -31,32 +31,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--version", action="version", version=f"{PROGRAM} {VERSION}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     serve = commands.add_parser("serve", help="serve a model until Ctrl-C")
-    serve.add_argument("--name", help="in request paths; default: the file's name")
-    serve.add_argument("--model-version", default="1", help="default: %(default)s")
-    serve.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
-    serve.add_argument(
-        "--http-port", type=int, default=names.PORT_HTTP, help="default: %(default)s"
-    )
-    serve.add_argument(
-        "--grpc-port", type=int, default=names.PORT_GRPC, help="default: %(default)s"
-    )
-    serve.add_argument("--max-batch-size", type=int, default=32, help="default: %(default)s rows")
-    serve.add_argument("--profile", type=Path, help="reference profile to count features by")
+    _add_serve_options(serve)
     inspect = commands.add_parser("inspect", help="load a model and tell what it takes and gives")
     inspect.add_argument("-o", "--output", choices=("text", "json"), default="text")
-    serve.add_argument(
-        "--model-repository",
-        type=Path,
-        metavar="DIR",
-        help="serve all of DIR/NAME/VERSION/model.onnx",
-    )
-    serve.add_argument(
-        "--load-model",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="only this one of the repository; may be repeated",
-    )
     for each in (serve, inspect):
         each.add_argument(
             "model",
@@ -77,7 +54,39 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     options = parser.parse_args(argv)
     if options.command == "serve" and not (options.model or options.model_repository):
         serve.error("give a MODEL or --model-repository DIR")
+    if options.command == "serve" and options.admin_port and not options.model_repository:
+        serve.error("--admin-port is for the models of --model-repository DIR")
     return options
+
+
+def _add_serve_options(serve: argparse.ArgumentParser) -> None:
+    serve.add_argument("--name", help="in request paths; default: the file's name")
+    serve.add_argument("--model-version", default="1", help="default: %(default)s")
+    serve.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
+    serve.add_argument(
+        "--http-port", type=int, default=names.PORT_HTTP, help="default: %(default)s"
+    )
+    serve.add_argument(
+        "--grpc-port", type=int, default=names.PORT_GRPC, help="default: %(default)s"
+    )
+    serve.add_argument("--max-batch-size", type=int, default=32, help="default: %(default)s rows")
+    serve.add_argument("--profile", type=Path, help="reference profile to count features by")
+    serve.add_argument(
+        "--model-repository",
+        type=Path,
+        metavar="DIR",
+        help="serve all of DIR/NAME/VERSION/model.onnx",
+    )
+    serve.add_argument(
+        "--load-model",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="only this one of the repository; may be repeated",
+    )
+    serve.add_argument(
+        "--admin-port", type=int, metavar="PORT", help="where its models are loaded and unloaded"
+    )
 
 
 def settings_of(options: argparse.Namespace, folder: Path) -> Settings:
@@ -95,6 +104,7 @@ def settings_of(options: argparse.Namespace, folder: Path) -> Settings:
             "model_version": options.model_version,
             "model_repository": options.model_repository,
             "load_models": tuple(options.load_model),
+            "admin_port": options.admin_port,
             "host": options.host,
             "http_port": options.http_port,
             "grpc_port": options.grpc_port,

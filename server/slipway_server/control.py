@@ -6,7 +6,8 @@ are up before old ones go, and what was asked of those is answered.
 
 import asyncio
 import ctypes
-from collections.abc import Callable, Sequence
+import gc
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Final
 
@@ -18,6 +19,7 @@ from slipway_server.storage import digest, repository
 from slipway_server.storage.repository import Repository, Version
 
 UNLOADED: Final = "unloaded"  # Triton's word
+_IGNORED: Final = "unload_dependents"  # clients of Triton always send it; no model has any
 Load = Callable[[Version], Model]
 
 
@@ -99,6 +101,17 @@ class Control:
                 self._registry.note(standing)
         return self._dataplane.index(is_ready=is_ready)
 
+    @staticmethod
+    def allowed(control: "Control | None") -> "Control":
+        """The control of a port that has one, or DISABLED."""
+        if control is None:
+            raise ServingError(
+                ErrorKind.DISABLED,
+                "models are loaded and unloaded at the admin port only; it is the one that "
+                "SLIPWAY_SERVER_ADMIN_PORT sets, and there is none without it",
+            )
+        return control
+
     def _check(self, name: str) -> None:
         repository.check(name)
         if name == self._fixed:
@@ -156,8 +169,24 @@ class Control:
         return have_ended
 
 
+def refuse_parameters(names: Iterable[str]) -> None:
+    """INVALID_INPUT for any parameter of a request that would say what or how to load."""
+    for name in names:
+        if name != _IGNORED:
+            raise ServingError(
+                ErrorKind.INVALID_INPUT,
+                "parameters are not taken from requests, neither 'config' nor 'file:…'; "
+                "lay the model in the repository and load it by its name",
+            )
+
+
 def _give_back() -> None:
-    """Give memory that is free back to the system: glibc keeps it for the process otherwise."""
+    """Give memory that is free back to the system: glibc keeps it for the process otherwise.
+
+    Requests are cycles that name their model. A collection takes milliseconds: what the server
+    began with is out of its sight.
+    """
+    gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

@@ -14,11 +14,11 @@ import uvicorn
 from grpc_health.v1 import health as health_service
 from grpc_reflection.v1alpha import reflection
 
-from slipway_server.core.errors import LoadError
 from slipway_server.rest.connection import Connection
 from slipway_server.rest.front import Front
 from slipway_server.rpc.health import Health
 from slipway_server.rpc.service import SERVICE, InferenceService
+from slipway_server.switchboard import cannot_listen
 
 _BACKLOG: Final = 2048
 _POLL_S: Final = 0.02
@@ -49,7 +49,7 @@ class HttpListener:
         try:
             self._socket = socket.create_server((host, port), backlog=_BACKLOG)
         except OSError as err:
-            raise _cannot_listen(host, port, err) from err
+            raise cannot_listen(host, port, err) from err
         config = uvicorn.Config(
             app,
             http=connection,  # type: ignore[arg-type]  # a class, or what makes its objects
@@ -123,7 +123,7 @@ class GrpcListener:
         try:
             self.port: Final[int] = self._server.add_insecure_port(f"{host}:{port}")
         except RuntimeError as err:
-            raise _cannot_listen(host, port, err) from err
+            raise cannot_listen(host, port, err) from err
 
     async def start(self) -> None:
         """Accept connections."""
@@ -132,9 +132,3 @@ class GrpcListener:
     async def close(self, drain_s: float) -> None:
         """Accept nothing more and finish what is in flight, at most so long."""
         await self._server.stop(drain_s)
-
-
-def _cannot_listen(host: str, port: int, err: Exception) -> LoadError:
-    why = err.strerror if isinstance(err, OSError) else str(err)
-    message = f"cannot listen on {host}:{port}: {why}; choose another port, or end who has it"
-    return LoadError(message, is_permanent=False)

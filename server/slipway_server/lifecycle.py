@@ -5,7 +5,7 @@ import contextlib
 import gc
 import signal
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol, TypeVar
 
 from slipway_server.core.dataplane import Dataplane
@@ -45,12 +45,14 @@ class Lifecycle:
         http: Listener,
         grpc: GrpcFront,
         either: Listener,
+        more: Sequence[Listener] = (),
     ) -> None:
         self._dataplane = dataplane
         self._registry = registry
         self._http = http
         self._grpc = grpc
         self._either = either
+        self._more = more
 
     async def run(
         self,
@@ -68,6 +70,8 @@ class Lifecycle:
         await self._http.start()
         await self._grpc.start()
         await self._either.start()
+        for each in self._more:
+            await each.start()
         loading = asyncio.ensure_future(bring_up())
         stopping = asyncio.create_task(stop.wait())
         try:
@@ -90,7 +94,10 @@ class Lifecycle:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(drain_s):
                 await asyncio.gather(
-                    self._either.close(), self._http.close(), self._grpc.close(drain_s)
+                    self._either.close(),
+                    self._http.close(),
+                    self._grpc.close(drain_s),
+                    *(each.close() for each in self._more),
                 )
 
 

@@ -4,12 +4,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from slipway_api import names
 from slipway_server.core.errors import LoadError
 
 T = TypeVar("T")
+D = TypeVar("D", int, None)
 
 _FLAGS: Final[Mapping[str, bool]] = {"true": True, "1": True, "false": False, "0": False}
 _BODY_BYTES_MAX: Final = 64 * 2**20  # as Triton's --http-max-input-size
@@ -37,6 +38,8 @@ class Settings:
     load_models: tuple[str, ...] = ()  # of the repository, at the start; none: all
     exit_on_error: bool = True  # when one of them cannot be loaded
     strict_readiness: bool = True  # ready only with all of them
+    admin_host: str = "127.0.0.1"
+    admin_port: int | None = None  # where models are loaded and unloaded; None: nowhere
     namespace: str = ""
     deployment: str = ""
     revision: str = ""
@@ -63,18 +66,8 @@ class Settings:
 def read(environ: Mapping[str, str]) -> Settings:
     """Parse the environment; LoadError names the variable and what it should hold."""
     env = _Environment(environ)
-    repository = env.text("MODEL_REPOSITORY", "")
-    model_name, model_uri = env.text("MODEL_NAME", ""), env.text("MODEL_URI", "")
-    if model_name or model_uri or not repository:
-        model_name = env.required("MODEL_NAME", "the name of the model to serve")
-        model_uri = env.required("MODEL_URI", "http(s)://…, s3://BUCKET/KEY or file:///…")
     return Settings(
-        model_name=model_name,
-        model_uri=model_uri,
-        model_repository=Path(repository) if repository else None,
-        load_models=env.words("LOAD_MODELS"),
-        exit_on_error=env.flag("EXIT_ON_ERROR", default=True),
-        strict_readiness=env.flag("STRICT_READINESS", default=True),
+        **_models(env),
         model_version=env.text("MODEL_VERSION", "1"),
         model_digest=env.text("MODEL_DIGEST", ""),
         namespace=env.text("NAMESPACE", ""),
@@ -101,6 +94,28 @@ def read(environ: Mapping[str, str]) -> Settings:
         model_dir=Path(env.text("MODEL_DIR", names.MODEL_DIR)),
         termination_log=Path(env.text("TERMINATION_LOG", names.TERMINATION_LOG)),
     )
+
+
+def _models(env: "_Environment") -> dict[str, Any]:
+    """The one model, a repository, or both; what there is to say of a repository."""
+    repository = env.text("MODEL_REPOSITORY", "")
+    name, uri = env.text("MODEL_NAME", ""), env.text("MODEL_URI", "")
+    if name or uri or not repository:
+        name = env.required("MODEL_NAME", "the name of the model to serve")
+        uri = env.required("MODEL_URI", "http(s)://…, s3://BUCKET/KEY or file:///…")
+    admin_port = env.integer("ADMIN_PORT", None, least=0)
+    if admin_port is not None and not repository:
+        repository = env.required("MODEL_REPOSITORY", "a folder of models, for the admin port")
+    return {
+        "model_name": name,
+        "model_uri": uri,
+        "model_repository": Path(repository) if repository else None,
+        "load_models": env.words("LOAD_MODELS"),
+        "exit_on_error": env.flag("EXIT_ON_ERROR", default=True),
+        "strict_readiness": env.flag("STRICT_READINESS", default=True),
+        "admin_host": env.text("ADMIN_HOST", "127.0.0.1"),
+        "admin_port": admin_port,
+    }
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,16 +150,15 @@ class _Environment:
     def flag(self, name: str, *, default: bool) -> bool:
         return self.parsed(name, default, parse=_FLAGS.__getitem__, expected="true or false")
 
-    def integer(self, name: str, default: int, *, least: int) -> int:
+    def integer(self, name: str, default: D, *, least: int) -> int | D:
         def parse(value: str) -> int:
             number = int(value)
             if number < least:
                 raise ValueError
             return number
 
-        return self.parsed(
-            name, default, parse=parse, expected=f"a whole number of at least {least}"
-        )
+        expected = f"a whole number of at least {least}"
+        return self.parsed(name, default, parse=parse, expected=expected)
 
     def seconds(self, name: str, default: float) -> float:
         def parse(value: str) -> float:

@@ -50,7 +50,7 @@ class ModelStart:
             failures = await self.control.start(self._settings.load_models)
             if failures and self._settings.exit_on_error:
                 raise _failure(failures)
-            if not self._registry.index():
+            if not self._registry.index() and self._settings.admin_port is None:
                 raise LoadError(
                     f"the model repository {self._settings.model_repository} holds no model; "
                     "lay one at NAME/1/model.onnx in it"

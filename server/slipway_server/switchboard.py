@@ -10,6 +10,8 @@ import contextlib
 import socket
 from typing import Final
 
+from slipway_server.core.errors import LoadError
+
 # Every HTTP/2 connection without TLS begins with "PRI * HTTP/2.0" (RFC 9113, section 3.4). No
 # method of HTTP/1.1 begins with these letters: PRI is reserved for this.
 PREFACE: Final = b"PRI"
@@ -22,7 +24,11 @@ class Switchboard:
     """Accepts connections and joins each to one of two ports of this machine."""
 
     def __init__(self, *, host: str, port: int, http_port: int, grpc_port: int) -> None:
-        self._socket = socket.create_server((host, port), backlog=BACKLOG)
+        """LoadError where nobody can listen."""
+        try:
+            self._socket = socket.create_server((host, port), backlog=BACKLOG)
+        except OSError as err:
+            raise cannot_listen(host, port, err) from err
         self._ports = {False: http_port, True: grpc_port}
         self._server: asyncio.Server | None = None
         self._calls: set[asyncio.Task[None]] = set()
@@ -65,6 +71,13 @@ class Switchboard:
         await _copy(back_reader, writer)
         asking.cancel()  # who is not answered any more need not be listened to
         await asyncio.gather(_close(writer), _close(back_writer))
+
+
+def cannot_listen(host: str, port: int, err: Exception) -> LoadError:
+    """What to say of a port that cannot be had."""
+    why = err.strerror if isinstance(err, OSError) else str(err)
+    message = f"cannot listen on {host}:{port}: {why}; choose another port, or end who has it"
+    return LoadError(message, is_permanent=False)
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

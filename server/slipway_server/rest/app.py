@@ -11,18 +11,25 @@ from starlette.exceptions import HTTPException
 
 from slipway_api import names
 from slipway_server import EXTENSIONS, NAME, VERSION
-from slipway_server.core.configuration import configuration, entry, statistics
+from slipway_server.control import Control
+from slipway_server.core.configuration import configuration, statistics
 from slipway_server.core.dataplane import Dataplane
-from slipway_server.core.errors import ServingError
+from slipway_server.core.errors import ErrorKind, ServingError
 from slipway_server.core.signature import TensorSpec
-from slipway_server.rest import errors, openapi
+from slipway_server.rest import errors, openapi, repository
 
 
-def build(dataplane: Dataplane, registry: CollectorRegistry) -> FastAPI:
-    """Make the application. Its errors are error objects, never FastAPI's `detail`."""
+def build(
+    dataplane: Dataplane, registry: CollectorRegistry, control: Control | None = None
+) -> FastAPI:
+    """Make the application. Its errors are error objects, never FastAPI's `detail`.
+
+    With `control` models may be loaded and unloaded.
+    """
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     _add_server_routes(app, dataplane, registry)
     _add_triton_routes(app, dataplane)
+    repository.add_routes(app, dataplane, control, answer=_json)
     _add_model_routes(app, dataplane)
     _add_older_routes(app, dataplane)
     _add_error_handlers(app)
@@ -94,10 +101,6 @@ def _add_triton_routes(app: FastAPI, dataplane: Dataplane) -> None:
     async def config(name: str, version: str | None = None) -> Response:
         return _json(configuration(dataplane.model(name, version)))
 
-    @app.post("/v2/repository/index")
-    async def index() -> Response:
-        return _json([entry(standing) for standing in dataplane.index()])
-
 
 def _add_older_routes(app: FastAPI, dataplane: Dataplane) -> None:
     """Of the first protocol, as KServe and TensorFlow Serving answer them; `:predict` is beside."""
@@ -119,7 +122,8 @@ def _add_older_routes(app: FastAPI, dataplane: Dataplane) -> None:
 def _add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(ServingError)
     async def serving_error(_: Request, err: ServingError) -> Response:
-        return _error(errors.STATUSES[err.kind], err.message)
+        headers = {"allow": ""} if err.kind is ErrorKind.DISABLED else None
+        return _error(errors.STATUSES[err.kind], err.message, headers)
 
     @app.exception_handler(HTTPException)
     async def http_error(request: Request, err: HTTPException) -> Response:

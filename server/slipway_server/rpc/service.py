@@ -16,6 +16,7 @@ from tritonclient.grpc import service_pb2
 from slipway_api import names
 from slipway_server import EXTENSIONS, NAME, VERSION
 from slipway_server.attempts import Attempt, Attempts
+from slipway_server.control import Control, refuse_parameters
 from slipway_server.core import configuration
 from slipway_server.core.dataplane import Dataplane
 from slipway_server.core.errors import ServingError
@@ -35,8 +36,12 @@ class InferenceService:
     Each answer's metadata names the revision.
     """
 
-    def __init__(self, dataplane: Dataplane, attempts: Attempts, *, revision: str) -> None:
+    def __init__(
+        self, dataplane: Dataplane, attempts: Attempts, *, control: Control | None, revision: str
+    ) -> None:
+        """`control` is there on the admin port only."""
         self._dataplane = dataplane
+        self._control = control
         self._attempts = attempts
         self._stamp = (names.HEADER_REVISION, revision)
 
@@ -51,6 +56,8 @@ class InferenceService:
             "ModelConfig": self._model_config,
             "ModelStatistics": self._model_statistics,
             "RepositoryIndex": self._repository_index,
+            "RepositoryModelLoad": self._load,
+            "RepositoryModelUnload": self._unload,
         }
         handlers = {
             name: _method(name, self._guarded(name, answer)) for name, answer in methods.items()
@@ -147,9 +154,24 @@ class InferenceService:
         return json_format.ParseDict(fields, service_pb2.ModelStatisticsResponse())
 
     async def _repository_index(self, request: Any) -> Any:
-        found = self._dataplane.index(is_ready=request.ready)
+        if self._control is None:
+            found = self._dataplane.index(is_ready=request.ready)
+        else:
+            found = await self._control.index(is_ready=request.ready)
         fields = {"models": [configuration.entry(standing) for standing in found]}
         return json_format.ParseDict(fields, service_pb2.RepositoryIndexResponse())
+
+    async def _load(self, request: Any) -> Any:
+        allowed = Control.allowed(self._control)
+        refuse_parameters(request.parameters)
+        await allowed.load(request.model_name)
+        return service_pb2.RepositoryModelLoadResponse()
+
+    async def _unload(self, request: Any) -> Any:
+        allowed = Control.allowed(self._control)
+        refuse_parameters(request.parameters)
+        await allowed.unload(request.model_name)
+        return service_pb2.RepositoryModelUnloadResponse()
 
 
 def _deadline_ns(context: Context) -> int | None:

@@ -57,9 +57,10 @@ class ServerProcess:
     name: str
     ports: tuple[int, int] = field(default=(0, 0))
     either_port: int = 0
+    admin_port: int = 0
 
     def find_ports(self) -> None:
-        pattern = re.compile(r"listening: HTTP (\d+), gRPC (\d+), either (\d+)")
+        pattern = re.compile(r"listening: HTTP (\d+), gRPC (\d+), either (\d+)(?:, admin (\d+))?")
         found = until(
             lambda: pattern.search(self.log.read_text()) or self.process.poll() is not None,
             what="the server listens",
@@ -67,6 +68,7 @@ class ServerProcess:
         if isinstance(found, re.Match):
             self.ports = (int(found[1]), int(found[2]))
             self.either_port = int(found[3])
+            self.admin_port = int(found[4] or 0)
 
     @property
     def grpc_address(self) -> str:
