@@ -49,7 +49,7 @@ class Entry:
         self.specs = specs
         arrays = feed.values()
         self.row_count = next(iter(arrays)).shape[0] if is_batchable else 1
-        self.key: ShapeKey = tuple(array.shape[1:] for array in arrays)
+        self.key: ShapeKey = tuple([array.shape[1:] for array in arrays])
         self.deadline_ns = deadline_ns
         self.queued_ns = time.perf_counter_ns()
         self.began_ns = self.ended_ns = 0
@@ -62,9 +62,10 @@ class Entry:
     @property
     def can_share(self) -> bool:
         """Whether it has rows, and all inputs have as many."""
-        return self.row_count > 0 and all(
-            array.shape[0] == self.row_count for array in self.feed.values()
-        )
+        row_count = self.row_count
+        if row_count <= 0:
+            return False
+        return all(array.shape[0] == row_count for array in self.feed.values())
 
 
 def choose(waiting: Sequence[Entry], row_count_max: int) -> list[Entry]:

@@ -249,7 +249,9 @@ class Call:
                 compute_ns=entry.ended_ns - entry.began_ns,
                 whole_ns=time.perf_counter_ns() - self._began_ns,
             )
-        self._done(self)
+        done = self._done
+        del self._done  # or it would keep its caller, and the caller it, until collected
+        done(self)
 
     def _outputs(self) -> tuple[Tensor, ...]:
         entry = self._entry

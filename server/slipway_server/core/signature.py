@@ -4,7 +4,7 @@ Only a violation of the signature is the client's fault; everything later is the
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -28,9 +28,12 @@ class TensorSpec:
         >>> TensorSpec("x", Datatype.FP32, (-1, 4)).accepts((9, 4))
         True
         """
-        return len(shape) == len(self.shape) and all(
-            wanted in (DYNAMIC, size) for wanted, size in zip(self.shape, shape, strict=True)
-        )
+        if len(shape) != len(self.shape):
+            return False
+        for wanted, size in zip(self.shape, shape, strict=True):
+            if wanted not in (DYNAMIC, size):
+                return False
+        return True
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +42,19 @@ class Signature:
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+    # Found once: every request asks for both.
+    is_batchable: bool = field(init=False)  # the first size of all may vary: rows, it seems
+    _specs: Mapping[str, TensorSpec] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        specs = (*self.inputs, *self.outputs)
+        has_rows = bool(self.inputs) and all(spec.shape[:1] == (DYNAMIC,) for spec in specs)
+        object.__setattr__(self, "is_batchable", has_rows)
+        object.__setattr__(self, "_specs", {spec.name: spec for spec in self.inputs})
 
     def feed(self, tensors: Sequence[Tensor]) -> dict[str, Array]:
         """Arrays by input name, or INVALID_INPUT that says what was expected."""
-        specs = {spec.name: spec for spec in self.inputs}
+        specs = self._specs
         feed: dict[str, Array] = {}
         for tensor in tensors:
             spec = specs.get(tensor.name)
@@ -76,12 +88,6 @@ class Signature:
         if len(set(names)) != len(names):
             raise invalid("an output is asked for twice")
         return tuple(specs[name] for name in names)
-
-    @property
-    def is_batchable(self) -> bool:
-        """Whether the first size of every input and output may vary: rows, it seems."""
-        specs = (*self.inputs, *self.outputs)
-        return bool(self.inputs) and all(spec.shape[:1] == (DYNAMIC,) for spec in specs)
 
     def probes(self, count: int) -> list[Mapping[str, Array]]:
         """Feeds of one row each, which differ; other dynamic dimensions are 1."""

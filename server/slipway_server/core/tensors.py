@@ -57,6 +57,7 @@ DTYPES: Final[Mapping[str, np.dtype[Any]]] = {
     Datatype.FP64: np.dtype("<f8"),
     Datatype.BYTES: np.dtype(np.object_),
 }
+_DATATYPES: Final[Mapping[str, Datatype]] = {datatype.value: datatype for datatype in Datatype}
 # How the standard library's arrays call the same numbers. They take no strings and no None, and
 # integer ones take no floats. numpy would widen all of a list to its longest string first.
 _TYPECODES: Final[Mapping[str, str]] = {
@@ -79,7 +80,7 @@ _SHARED_MEMORY: Final = "shared_memory_region"
 _BYTES_LENGTH: Final = struct.Struct("<I")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that costs thrice as much to make
 class Tensor:
     """A named array; its shape is the array's."""
 
@@ -96,7 +97,7 @@ class RequestedOutput:
     class_count: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that costs thrice as much to make
 class InferenceRequest:
     """What a client asks for; None means not given. No `outputs` means all."""
 
@@ -115,7 +116,7 @@ class Times(NamedTuple):
     ended_ns: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that costs thrice as much to make
 class InferenceResponse:
     """What the model computed, in the order of the outputs asked for."""
 
@@ -126,7 +127,7 @@ class InferenceResponse:
     times: Times | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that costs thrice as much to make
 class Header:
     """What a request says about a tensor before its data; parsed, not yet trusted."""
 
@@ -171,10 +172,11 @@ def parse_header(name: object, *, datatype: object, shape: object) -> Header:
     """Check name, datatype and shape of an input as they came from the wire."""
     if not isinstance(name, str) or not name:
         raise invalid("each input needs a 'name', a non-empty string")
-    if not isinstance(datatype, str) or datatype not in DTYPES:
-        known = ", ".join(Datatype)
-        raise invalid(f"input '{name}': unknown datatype {datatype!r}; one of {known}")
-    if not isinstance(shape, Sequence) or isinstance(shape, str):
+    known = _DATATYPES.get(datatype) if isinstance(datatype, str) else None
+    if known is None:
+        names = ", ".join(Datatype)
+        raise invalid(f"input '{name}': unknown datatype {datatype!r}; one of {names}")
+    if not isinstance(shape, list | tuple):
         raise invalid(f"input '{name}': 'shape' must be a list of integers")
     if len(shape) > DIMENSIONS_MAX:
         raise invalid(
@@ -183,7 +185,7 @@ def parse_header(name: object, *, datatype: object, shape: object) -> Header:
     for size in shape:
         if type(size) is not int or size < 0:
             raise invalid(f"input '{name}': shape sizes must be integers >= 0, got {size!r}")
-    return Header(name, Datatype(datatype), tuple(shape))
+    return Header(name, known, tuple(shape))
 
 
 def from_values(header: Header, values: Sequence[object]) -> Tensor:

@@ -57,6 +57,8 @@ class Connection(HttpToolsProtocol):
         self._infer, self._limits = infer, limits
         self._stamp = b"%b: %b\r\n" % stamp
         self._phase, self._since_s = Phase.IDLE, self.loop.time()
+        self._head_bytes_max = limits.head_bytes_max
+        self._header_count_max = limits.header_count_max
         self._head_bytes = 0
         self._is_in_head = self._is_refused = False
 
@@ -133,7 +135,6 @@ class Connection(HttpToolsProtocol):
         """A part of the request line's URL."""
         self.url += url
         self._head_bytes += len(url)
-        self._bound_head()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header, or a trailer."""
@@ -142,19 +143,24 @@ class Connection(HttpToolsProtocol):
         self._head_bytes += len(name) + len(value)
         if name == b"expect" and value.lower() == b"100-continue":
             self.expect_100_continue = True
-        self._bound_head()
+        if self._head_bytes > self._head_bytes_max or len(self.headers) > self._header_count_max:
+            self._bound_head()
 
     def on_headers_complete(self) -> None:
         """Send the request its way."""
         if self._is_refused:
             return
         self._is_in_head = False
-        self._enter(Phase.BODY)
-        if self.parser.get_method() == b"POST":
+        self._phase = Phase.BODY
+        if self._head_bytes > self._head_bytes_max:  # a request line without headers
+            self._bound_head()
+        elif self.parser.get_method() == b"POST":
             target = self._infer.target(self.url)
             if target is not None:
                 self._begin(Exchange(self, self._infer, target))
                 return
+        if self._is_refused:
+            return
         url, headers, must_say = self.url, self.headers, self.expect_100_continue
         super().on_message_begin()
         self.url, self.headers, self.expect_100_continue = url, headers, must_say
@@ -176,7 +182,7 @@ class Connection(HttpToolsProtocol):
         if self._is_refused:
             return
         if self._phase is Phase.BODY:
-            self._enter(Phase.ANSWER)
+            self._phase = Phase.ANSWER
         if isinstance(self.cycle, Exchange):
             self.cycle.complete()
         else:

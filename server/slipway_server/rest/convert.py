@@ -55,18 +55,16 @@ def decode(
     if not isinstance(inputs, list):
         raise invalid("'inputs' must be a list of tensors")
     tensors.check_count(inputs, "inputs")
-    tail = _Tail(memoryview(body)[len(body) if header_length is None else header_length :])
-    request_inputs = tuple(_tensor(entry, tail) for entry in inputs)
+    tail = _NO_TAIL if header_length is None else _Tail(memoryview(body)[header_length:])
+    request_inputs = [_tensor(entry, tail) for entry in inputs]
     tail.close()
     outputs, by_output = _outputs(fields.get("outputs"))
-    parameters = _parameters(fields.get("parameters"), "the request")
     request = InferenceRequest(
-        model_name=model_name,
-        model_version=model_version,
-        request_id=_request_id(fields.get("id")),
-        inputs=request_inputs,
-        outputs=outputs,
+        model_name, model_version, _request_id(fields.get("id")), tuple(request_inputs), outputs
     )
+    if "parameters" not in fields and not by_output:
+        return request, _ALL_JSON
+    parameters = _parameters(fields.get("parameters"), "the request")
     is_binary = _flag(parameters, "binary_data_output", "the request")
     return request, Wanted(bool(is_binary), by_output)
 
@@ -126,6 +124,10 @@ class _Tail:
         left = len(self._content) - self._offset
         if left:
             raise invalid(f"{left} bytes follow the last binary input")
+
+
+_NO_TAIL: Final = _Tail(memoryview(b""))
+_ALL_JSON: Final = Wanted()
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
@@ -217,7 +219,8 @@ def encode(response: InferenceResponse, wanted: Wanted | None = None) -> tuple[b
     if response.request_id is not None:  # a null id breaks strict clients
         fields["id"] = response.request_id
     parts: list[bytes] = []
-    fields["outputs"] = [_output(tensor, wanted or Wanted(), parts) for tensor in response.outputs]
+    wanted = wanted or _ALL_JSON
+    fields["outputs"] = [_output(tensor, wanted, parts) for tensor in response.outputs]
     header = orjson.dumps(fields, option=_JSON)
     if not parts:
         return header, None

@@ -126,9 +126,9 @@ class Inference:
                 request, self._done, deadline_ns=_deadline_ns(headers.get(_TIMEOUT_MS))
             )
         except ServingError as err:
-            answer(refusal(err))
+            self._tell(refusal(err))
         except Exception:  # noqa: BLE001 - the border: whatever escapes becomes an answer
-            answer(_internal())
+            self._tell(_internal())
 
     def ended(self, status: int) -> None:
         """The answer is out, or the client has gone; to be called once."""
@@ -148,7 +148,14 @@ class Inference:
             answer = refusal(err)
         except Exception:  # noqa: BLE001 - as above
             answer = _internal()
-        self._answer(answer)
+        self._tell(answer)
+
+    def _tell(self, answer: Answer) -> None:
+        """Answer, and let go of what holds this in turn, or only the collector would free it."""
+        tell = self._answer
+        del self._answer
+        self._call = None
+        tell(answer)
 
     def _coded(self, content: Content) -> Answer:
         body, used = coding.encode(content.body, self._headers.get(b"accept-encoding", b""))
