@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import numpy as np
 import orjson
 
 from slipway_server.core import tensors
@@ -22,6 +23,7 @@ from slipway_server.core.tensors import (
     Tensor,
     invalid,
 )
+from slipway_server.rest import numbers
 
 _JSON: Final = orjson.OPT_SERIALIZE_NUMPY
 _PRIMITIVES: Final = (str, int, float, bool)
@@ -50,7 +52,7 @@ def decode(
         raise invalid(
             f"Inference-Header-Content-Length is {header_length}, the body has {len(body)} bytes"
         )
-    fields = parse_object(body if header_length is None else body[:header_length])
+    fields = _parse(body if header_length is None else body[:header_length])
     inputs = fields.get("inputs")
     if not isinstance(inputs, list):
         raise invalid("'inputs' must be a list of tensors")
@@ -130,6 +132,11 @@ _NO_TAIL: Final = _Tail(memoryview(b""))
 _ALL_JSON: Final = Wanted()
 
 
+def _parse(body: bytes) -> dict[str, Any]:
+    fields = numbers.parse(body) if len(body) >= numbers.BYTES_MIN else None
+    return parse_object(body) if fields is None else fields
+
+
 def parse_object(body: bytes) -> dict[str, Any]:
     """Parse a body that must be a JSON object.
 
@@ -180,6 +187,8 @@ def _tensor(entry: Any, tail: _Tail) -> Tensor:
             raise invalid(f"input '{header.name}' has both 'data' and a binary_data_size")
         raw = tail.take(header.name, parameters["binary_data_size"])
         return tensors.from_bytes(header, raw)
+    if isinstance(data, np.ndarray):
+        return tensors.from_array(header, data)
     if not isinstance(data, list):
         raise invalid(f"input '{header.name}': 'data' must be a list")
     return tensors.from_values(header, data)
