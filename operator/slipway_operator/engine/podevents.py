@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
+from slipway_api import last_words
 from slipway_api.conditions import Reason
 
 EXIT_MODEL_REJECTED: Final = 78  # EX_CONFIG of sysexits.h: our server's word for "never will load"
@@ -188,7 +189,7 @@ def _ended(pod: PodSeen, end: Terminated) -> PodFinding | None:
         return None
     said = _end_in_words(pod, end)
     if end.exit_code == EXIT_MODEL_REJECTED:
-        message = f"pod {pod.name}: the server rejected the model: {_words(end) or said}"
+        message = f"pod {pod.name}: the server rejected the model{_told(end, said)}"
         return PodFinding(pod.name, FindingKind.EVIDENCE, Reason.MODEL_REJECTED, message)
     # A pod that became ready after that end may have failed on its way up: one more try is fair.
     is_recovered = pod.is_ready and pod.ready_since_s is not None and pod.ready_since_s > end.at_s
@@ -252,13 +253,17 @@ def _end_in_words(pod: PodSeen, end: Terminated) -> str:
     else:
         signal = f", {SIGNALS[code]}" if code in SIGNALS else ""
         text = f"{name} ended with exit code {code}{signal}"
-    words = _words(end)
-    return f"{text}: {words}" if words else text
+    return text + _told(end)
 
 
-def _words(end: Terminated) -> str:
-    words = _clipped(end.message)
-    return f'"{words}"' if words else ""
+def _told(end: Terminated, otherwise: str = "") -> str:
+    """Quote a container's last words, and before them what our server's say in words that are ours.
+
+    The phase and whether a retry helps must not be lost where a long cause is clipped.
+    """
+    known = last_words.read(end.message)
+    quoted = f'"{words}"' if (words := _clipped(known.cause if known else end.message)) else ""
+    return "".join(f": {part}" for part in (known and known.verdict, quoted or otherwise) if part)
 
 
 def _quoted(reason: str, message: str) -> str:

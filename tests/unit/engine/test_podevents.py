@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from slipway_api.conditions import Reason
+from slipway_api.last_words import LastWords, LoadPhase
 from slipway_operator.engine.podevents import (
     IMAGE_DEADLINE_S,
     START_DEADLINE_S,
@@ -121,6 +122,28 @@ def test_a_rejected_model_convicts_at_once_in_the_servers_words() -> None:
     assert found.message == (
         'pod churn-7f-x: the server rejected the model: "digest is sha256:00, expected sha256:11"'
     )
+
+
+def test_last_words_of_our_server_keep_their_phase_however_long_the_cause() -> None:
+    words = LastWords(LoadPhase.GOLDEN, is_permanent=True, cause="x" * 4000)
+
+    found = _find(replace(STARTING, terminated=_ended(78, message=str(words))))
+
+    assert found.message.startswith(
+        "pod churn-7f-x: the server rejected the model: phase golden failed, a retry does not help:"
+        ' "xxx'
+    )
+    assert len(found.message) < 330
+
+
+def test_a_download_that_failed_says_that_a_retry_may_help() -> None:
+    words = LastWords(LoadPhase.FETCH, is_permanent=False, cause="no route to host")
+    end = _ended(75, message=str(words))
+
+    found = _find(replace(STARTING, terminated=end, restarts=2))
+
+    assert (found.kind, found.reason) == (FindingKind.EVIDENCE, Reason.CONTAINER_FAILED)
+    assert 'exit code 75: phase fetch failed, a retry may help: "no route to host"' in found.message
 
 
 def test_one_failed_start_is_forgiven_the_second_is_not() -> None:
