@@ -1,12 +1,14 @@
 """ModelSource: which model, where its bytes are, and what they must be."""
 
 import re
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from slipway_api.base import ContractModel, ObjectName, cel_text
+from slipway_api.expectations import Expectations
 from slipway_api.rules import rule
+from slipway_api.tensors import wrong
 
 SCHEMES: Final = ("http", "https", "s3", "pvc", "file")
 SCHEME_PATTERN: Final = f"^({'|'.join(SCHEMES)})://"
@@ -18,6 +20,9 @@ FILE_PATTERN: Final = r"^file:///.+$"
 PARENT_PATTERN: Final = r"/\.\.(/|$)"
 CREDENTIALS_PATTERN: Final = r"^[a-z0-9]+://[^/]*@"
 NAME_PATTERN: Final = r"^[A-Za-z0-9]([-._A-Za-z0-9]*[A-Za-z0-9])?$"
+
+# They travel in a variable of the container, of which Linux takes 128 KiB, and with every pod.
+EXPECTATIONS_BYTES_MAX: Final = 32 * 2**10
 
 
 def _shape_cel(scheme: str, pattern: str) -> str:
@@ -69,6 +74,13 @@ class ModelSource(ContractModel):
         Field(
             description="Secret in this namespace whose keys become environment variables of the"
             " model container (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY, AWS_ENDPOINT_URL, …)."
+        ),
+    ] = None
+    expectations: Annotated[
+        Expectations | None,
+        Field(
+            description="What the model must show before it is ready, at most 32 KiB as JSON; more"
+            " can be in expectations.json in the model's own folder, in the same form."
         ),
     ] = None
 
@@ -130,6 +142,18 @@ class ModelSource(ContractModel):
     )
     def carries_no_credentials(self) -> bool:
         return re.search(CREDENTIALS_PATTERN, self.uri) is None
+
+    @model_validator(mode="after")
+    def _expectations_are_small(self) -> Self:
+        if self.expectations is not None:
+            size_bytes = len(self.expectations.to_text().encode())
+            if size_bytes > EXPECTATIONS_BYTES_MAX:
+                raise wrong(
+                    f"{size_bytes} bytes as JSON, at most {EXPECTATIONS_BYTES_MAX} may be: put"
+                    " golden requests into expectations.json in the model's folder",
+                    field="expectations",
+                )
+        return self
 
     def _has_shape(self, scheme: str, pattern: str) -> bool:
         return not self.uri.startswith(scheme) or re.fullmatch(pattern, self.uri) is not None

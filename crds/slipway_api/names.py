@@ -76,6 +76,7 @@ SERVER_ENV: Final = (
     "MODEL_VERSION",
     "MODEL_URI",
     "MODEL_DIGEST",
+    "MODEL_EXPECTATIONS",
     "NAMESPACE",
     "DEPLOYMENT",
     "REVISION",

@@ -42,6 +42,12 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
             help="a file, a folder, http(s)://… or s3://…",
         )
         each.add_argument("--digest", default="", help="sha256:… that the bytes must have")
+        each.add_argument(
+            "--expect",
+            type=Path,
+            metavar="FILE",
+            help="JSON: signature, warmUp, goldenRequests that the model must stand up to",
+        )
     profile = commands.add_parser("profile", help="make a reference profile of a table")
     profile.add_argument("data", type=Path, metavar="DATA", help=".csv with a head, .npy or .npz")
     profile.add_argument("-o", "--output", type=Path, metavar="FILE", help="default: print it")
@@ -96,6 +102,7 @@ def settings_of(options: argparse.Namespace, folder: Path) -> Settings:
         "model_name": uri and (getattr(options, "name", None) or _name(uri)),
         "model_uri": uri,
         "model_digest": options.digest,
+        "model_expectations": _expectations(options.expect),
         "model_dir": folder,
         "termination_log": folder / "termination",
     }
@@ -234,6 +241,21 @@ def _tensors(signature: Any) -> list[str]:
         f"{kind:<8}  {spec.name:<{width}}  {spec.datatype:<6}  {list(spec.shape)}"
         for kind, spec in rows
     ]
+
+
+def _expectations(file: Path | None) -> str:
+    """Read the file and name it where it makes no sense: loading would not know its name."""
+    if file is None:
+        return ""
+    from slipway_server import expectations
+    from slipway_server.core.errors import LoadError
+
+    try:
+        text = file.read_text()
+    except (OSError, UnicodeDecodeError) as err:
+        raise LoadError(f"--expect {file} cannot be read: {err}") from err
+    expectations.read(text, source=str(file))
+    return text
 
 
 def _uri(model: str) -> str:

@@ -1,44 +1,79 @@
-"""From settings to a model that answers: fetch, verify, load, warm up. Blocks; run in a thread."""
+"""From settings to a model that may answer, phase by phase. Blocks; run in a thread."""
 
 from pathlib import Path
 
+from slipway_api.last_words import LoadPhase
+from slipway_server import expectations
 from slipway_server.backends import onnx
-from slipway_server.core import profile
+from slipway_server.core import profile, readiness
 from slipway_server.core.errors import LoadError
+from slipway_server.core.readiness import Expectations
 from slipway_server.core.registry import Model
 from slipway_server.settings import Settings
 from slipway_server.storage import digest, fetch, layout, locations
+from slipway_server.storage.locations import Location
 from slipway_server.storage.patience import Patience
 
 
 def load(settings: Settings, patience: Patience) -> Model:
-    """Bring up the model of the settings, or raise a LoadError that names it.
+    """Bring up the model of the settings, or raise a LoadError that names it and the phase.
 
     The bytes are verified before anything parses them.
     """
     location = locations.parse(settings.model_uri)
+    asked = expectations.read(settings.model_expectations)
     label = f"model '{settings.model_name}' {settings.model_version}"
+    run = _Run(settings, patience)
     try:
-        directory = settings.model_dir / "bytes"
-        path = _kept(directory, settings.model_digest)
-        if path is None:
-            path = patience.run(lambda: fetch.fetch(location, directory))
-        actual = digest.of(path)
-        _verify(settings.model_digest, actual)
-        backend = onnx.load(layout.model_file(path), thread_count=settings.threads)
-        file = settings.profile or layout.profile_file(path)
-        reference = profile.read(file, backend.signature) if file is not None else None
+        return run.through(location, asked)
     except LoadError as err:
         raise LoadError(
             # The cause first: status has room for a sentence, and a long uri would fill it.
             f"{err.message} ({label} from {locations.describe(location)})",
             is_permanent=err.is_permanent,
+            phase=run.phase,
         ) from err
     except OSError as err:
         raise LoadError(
-            f"{label} from {locations.describe(location)} cannot be read: {err}"
+            f"{label} from {locations.describe(location)} cannot be read: {err}", phase=run.phase
         ) from err
-    return Model(settings.model_name, settings.model_version, backend, actual, reference)
+
+
+class _Run:
+    """One way through the phases; `phase` is the one that it is in."""
+
+    def __init__(self, settings: Settings, patience: Patience) -> None:
+        self.phase = LoadPhase.FETCH
+        self._settings = settings
+        self._patience = patience
+
+    def through(self, location: Location, asked: Expectations) -> Model:
+        """Go through all of them; raises LoadError and OSError."""
+        settings = self._settings
+        directory = settings.model_dir / "bytes"
+        path = _kept(directory, settings.model_digest)
+        if path is None:
+            path = self._patience.run(lambda: fetch.fetch(location, directory))
+        self.phase = LoadPhase.VERIFY
+        actual = digest.of(path)
+        _verify(settings.model_digest, actual)
+        self.phase = LoadPhase.LOAD
+        file = layout.model_file(path)
+        own = layout.expectations_file(path)
+        if own is not None:
+            asked = asked.and_also(expectations.read(own.read_bytes(), source=own.name))
+        backend = onnx.load(file, thread_count=settings.threads)
+        described = settings.profile or layout.profile_file(path)
+        reference = profile.read(described, backend.signature) if described is not None else None
+        self.phase = LoadPhase.SIGNATURE
+        for declared in asked.signatures:
+            readiness.check_signature(declared, backend.signature)
+        self.phase = LoadPhase.WARM_UP
+        readiness.warm_up(backend, asked.warm_ups)
+        self.phase = LoadPhase.GOLDEN
+        for golden in asked.golden:
+            readiness.check_golden(backend, golden)
+        return Model(settings.model_name, settings.model_version, backend, actual, reference)
 
 
 def _kept(directory: Path, expected: str) -> Path | None:

@@ -34,6 +34,7 @@ class Settings:
     model_uri: str = ""
     model_version: str = "1"
     model_digest: str = ""  # `sha256:<hex>`; empty means not checked
+    model_expectations: str = ""  # JSON of slipway_api.expectations
     model_repository: Path | None = None
     load_models: tuple[str, ...] = ()  # of the repository, at the start; none: all
     exit_on_error: bool = True  # when one of them cannot be loaded
@@ -70,6 +71,7 @@ def read(environ: Mapping[str, str]) -> Settings:
         **_models(env),
         model_version=env.text("MODEL_VERSION", "1"),
         model_digest=env.text("MODEL_DIGEST", ""),
+        model_expectations=env.text("MODEL_EXPECTATIONS", ""),
         namespace=env.text("NAMESPACE", ""),
         deployment=env.text("DEPLOYMENT", ""),
         revision=env.text("REVISION", ""),

@@ -62,7 +62,9 @@ class ModelStart:
 def _failure(failures: Mapping[str, LoadError]) -> LoadError:
     """One for all; the same start would fail again if one of them would."""
     message = "; ".join(err.message for err in failures.values())
-    return LoadError(message, is_permanent=any(err.is_permanent for err in failures.values()))
+    first = next((err for err in failures.values() if err.is_permanent), None)
+    phase = first.phase if first else next(iter(failures.values())).phase
+    return LoadError(message, is_permanent=first is not None, phase=phase)
 
 
 def _load_version(settings: Settings, patience: Patience, version: Version) -> Model:
@@ -73,6 +75,7 @@ def _load_version(settings: Settings, patience: Patience, version: Version) -> M
         model_version=version.number,
         model_uri=version.path.absolute().as_uri(),
         model_digest="",
+        model_expectations="",
         profile=None,  # each has its own in its folder
     )
     try:
@@ -80,4 +83,4 @@ def _load_version(settings: Settings, patience: Patience, version: Version) -> M
     except LoadError as err:
         root = f"{version.path.parents[1].absolute()}/"
         message = err.message.replace(f"file://{root}", "").replace(root, "")
-        raise LoadError(message, is_permanent=err.is_permanent) from err
+        raise LoadError(message, is_permanent=err.is_permanent, phase=err.phase) from err

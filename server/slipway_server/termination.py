@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from slipway_api.last_words import LastWords
 from slipway_server.core.errors import LoadError
 
 # sysexits(3), so that the cause can be told from the exit code alone.
@@ -15,8 +16,9 @@ _MESSAGE_BYTES_MAX: Final = 4096  # the kubelet cuts at this
 
 def report(error: LoadError, path: Path | None) -> int:
     """Write the message once to each place and return the exit code; None if there is no pod."""
-    print(f"slipway-server: {error.message}", file=sys.stderr, flush=True)
+    words = str(LastWords(error.phase, error.is_permanent, error.message))
+    print(f"slipway-server: {words}", file=sys.stderr, flush=True)
     if path is not None:
         with contextlib.suppress(OSError):  # not in a pod, or not writable: stderr has it
-            path.write_bytes(error.message.encode()[:_MESSAGE_BYTES_MAX])
+            path.write_bytes(words.encode()[:_MESSAGE_BYTES_MAX])
     return EXIT_PERMANENT if error.is_permanent else EXIT_TRANSIENT

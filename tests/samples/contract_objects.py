@@ -20,6 +20,43 @@ FULL_SPEC: Final[Object] = {
         "uri": "https://models.example.com/churn.onnx",
         "digest": f"sha256:{'0123456789abcdef' * 4}",
         "credentialsSecret": "models-reader",
+        "expectations": {
+            "signature": {
+                "inputs": [
+                    {"name": "x", "datatype": "FP32", "shape": [-1, 3]},
+                    {"name": "tag", "datatype": "BYTES", "shape": []},
+                ],
+                "outputs": [
+                    {"name": "y", "datatype": "BF16", "shape": [-1]},
+                    {"name": "s", "datatype": "FP64", "shape": [-1]},
+                ],
+            },
+            "warmUp": [{"x": [1, 3]}, {"x": [8, 3], "tag": []}],
+            "goldenRequests": [
+                {
+                    "request": {
+                        "id": "1",
+                        "inputs": [
+                            {
+                                "name": "x",
+                                "datatype": "FP32",
+                                "shape": [2, 3],
+                                "data": [[1, 2, 3], [0.5, 0, -1e-7]],
+                                "parameters": {"content_type": "np"},
+                            },
+                            {"name": "tag", "datatype": "BYTES", "shape": [], "data": ["$(A)"]},
+                        ],
+                    },
+                    "response": {
+                        "model_name": "churn",
+                        "outputs": [
+                            {"name": "s", "datatype": "FP64", "shape": [2], "data": [0.5, None]}
+                        ],
+                    },
+                    "tolerance": {"relative": 0.001, "absolute": 0},
+                }
+            ],
+        },
     },
     "runtime": {
         "name": "onnx",
@@ -106,6 +143,25 @@ def _query(**fields: Any) -> list[Object]:
     return [{"name": "business", "query": "vector(1)", **fields}]
 
 
+X: Final[Object] = {"name": "x", "datatype": "FP32", "shape": [-1, 2]}
+Y: Final[Object] = {"name": "y", "datatype": "INT64", "shape": [-1]}
+SIGNATURE: Final[Object] = {"inputs": [X], "outputs": [Y]}
+
+
+def golden(x: Object | None = None, y: Object | None = None, **more: Any) -> Object:
+    """Write a golden request for that signature, as it was recorded."""
+    asked = X | {"shape": [2, 2], "data": [1, 2.5, -3e-7, 0]} | (x or {})
+    told = Y | {"shape": [2], "data": [0, 1]} | (y or {})
+    request = {"id": "7", "inputs": [asked], "outputs": [{"name": "y"}]}
+    response = {"model_name": "churn", "model_version": "1", "outputs": [told]}
+    return {"request": request, "response": response, **more}
+
+
+def expecting(*goldens: Object, **more: Any) -> Object:
+    """Write expectations with that signature."""
+    return {"signature": SIGNATURE, **more} | ({"goldenRequests": goldens} if goldens else {})
+
+
 _SCHEME: Final = "uri must begin with"
 _HTTP: Final = "write http(s)://HOST/PATH"
 _S3: Final = "write s3://BUCKET/KEY"
@@ -118,6 +174,9 @@ _LABELS: Final = "labels under slipway.dev/ and app.kubernetes.io/ are set by th
 _ANNOTATIONS: Final = "annotations under slipway.dev/ and app.kubernetes.io/ are set by"
 _RESERVED: Final = "the operator sets this variable itself"
 _PLACEHOLDER: Final = "a query may hold {{namespace}}, {{name}}"
+_INPUTS: Final = "must have exactly the inputs of signature"
+_OUTPUTS: Final = "may only have outputs of signature"
+_WARM_UP: Final = "warmUp may only name inputs of signature"
 _TIMEOUT: Final = "timeout must be above 0 and at most 1h"
 
 REFUSED: Final = (
@@ -138,6 +197,11 @@ REFUSED: Final = (
     Refused("spec.model.uri", "pvc://models/../secret", "may not contain '..'"),
     Refused("spec.model.uri", "file:///models/..", "may not contain '..'"),
     Refused("spec.model.uri", "https://me:pw@example.com/m", "may not carry credentials"),
+    Refused("spec.model.expectations", expecting(golden(x={"name": "z"})), _INPUTS),
+    Refused("spec.model.expectations", expecting(golden(x={"datatype": "FP64"})), _INPUTS),
+    Refused("spec.model.expectations", expecting(golden(y={"name": "z"})), _OUTPUTS),
+    Refused("spec.model.expectations", expecting(warmUp=[{"z": [1, 2]}]), _WARM_UP),
+    Refused("spec.model.expectations", expecting(warmUp=[{"x": [2]}]), _WARM_UP),
     Refused("spec.runtime.env", [{"name": "SLIPWAY_SERVER_MODEL_URI"}], _RESERVED),
     Refused("spec.runtime.env", [{"name": "SLIPWAY_SERVER_REVISION"}], _RESERVED),
     Refused("spec.runtime.env", [{"name": "A"}, {"name": "A"}], "a variable is given twice"),
@@ -208,6 +272,8 @@ TAKEN: Final = (
     changed(MINIMAL, "spec.model.uri", "pvc://models/churn/1"),
     changed(MINIMAL, "spec.model.uri", "file:///opt/models/churn.onnx"),
     changed(MINIMAL, "spec.model.uri", "https://example.com/m..v2/a@b.onnx?version=1"),
+    changed(MINIMAL, "spec.model.expectations", {}),
+    changed(MINIMAL, "spec.model.expectations", expecting(golden(), golden(), warmUp=[{}])),
     changed(MINIMAL, "spec.strategy", _steps(*range(1, 21))),
     changed(MINIMAL, "spec.strategy", {"rolling": {}}),
     changed(MINIMAL, "spec.strategy", {"direct": {}}),

@@ -320,8 +320,12 @@ def _environment(owner: Owner, spec: ModelDeploymentSpec, revision: str) -> list
         "DEPLOYMENT": owner.name,
         "REVISION": revision,
     }
+    if model.expectations is not None:
+        values["MODEL_EXPECTATIONS"] = model.expectations.to_text()
     ours: list[Object] = [
-        {"name": names.SERVER_ENV_PREFIX + name, "value": values[name]} for name in names.SERVER_ENV
+        {"name": names.SERVER_ENV_PREFIX + name, "value": values[name]}
+        for name in names.SERVER_ENV
+        if name in values
     ]
     if model.digest is None:  # the first pod finds nothing there, and tells what it loaded
         source = {"name": revision, "key": names.DIGEST_KEY, "optional": True}

@@ -85,10 +85,9 @@ class OnnxBackend:
 
 
 def load(path: Path, *, thread_count: int) -> OnnxBackend:
-    """Read an ONNX file (and external data beside it) and run it once on zeros.
+    """Read an ONNX file and external data beside it.
 
-    Raises LoadError: not ONNX, a signature that the protocol cannot carry, or a model that
-    does not survive its warm-up.
+    Raises LoadError: not ONNX, or a signature that the protocol cannot carry.
     """
     options = onnxruntime.SessionOptions()
     # Set by hand, because the runtime would count the host's cores, not the container's.
@@ -104,24 +103,7 @@ def load(path: Path, *, thread_count: int) -> OnnxBackend:
             f"{path.name} is not an ONNX model that ONNX Runtime {onnxruntime.__version__} "
             f"can load: {_line(err)}; export the model to ONNX again"
         ) from err
-    backend = OnnxBackend(session, _signature(session))
-    _warm_up(backend)
-    return backend
-
-
-def _warm_up(backend: OnnxBackend) -> None:
-    signature = backend.signature
-    names = [spec.name for spec in signature.outputs]
-    try:
-        arrays = backend.infer(signature.zeros(), names)
-    except ServingError as err:
-        raise LoadError(
-            f"the model fails on its warm-up (one inference of zeros, dynamic sizes 1): "
-            f"{err.message}; correct the model"
-        ) from err
-    for spec, array in zip(signature.outputs, arrays, strict=True):
-        assert isinstance(array, np.ndarray)
-        assert array.dtype == DTYPES[spec.datatype]
+    return OnnxBackend(session, _signature(session))
 
 
 def _signature(session: Any) -> Signature:

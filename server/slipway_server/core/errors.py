@@ -6,6 +6,8 @@ No HTTP status and no gRPC code may appear here.
 from enum import Enum, auto
 from typing import Final
 
+from slipway_api.last_words import LoadPhase
+
 # Even of characters that gRPC's trailers take twelve bytes for; clients refuse 8 KiB of trailers.
 MESSAGE_CHARS_MAX: Final = 500
 
@@ -47,10 +49,14 @@ class ServingError(ServerError):
 class LoadError(ServerError):
     """The model cannot be served; the process says why and ends.
 
-    `is_permanent` is false where the same start may succeed later (download trouble).
+    `is_permanent` is false where the same start may succeed later (download trouble). Who raises
+    it need not know the phase: `loading` does.
     """
 
-    def __init__(self, message: str, *, is_permanent: bool = True) -> None:
+    def __init__(
+        self, message: str, *, is_permanent: bool = True, phase: LoadPhase = LoadPhase.START
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.is_permanent = is_permanent
+        self.phase = phase

@@ -93,13 +93,27 @@ class Signature:
         """Feeds of one row each, which differ; other dynamic dimensions are 1."""
         return [{spec.name: _probe(spec, index) for spec in self.inputs} for index in range(count)]
 
-    def zeros(self) -> Mapping[str, Array]:
-        """A feed of zeros (empty strings for BYTES); dynamic dimensions are 1."""
-        return {spec.name: _zeros(spec) for spec in self.inputs}
+    def zeros(self, shapes: Mapping[str, tuple[int, ...]]) -> Mapping[str, Array]:
+        """A feed of zeros (empty strings for BYTES) of these shapes by input.
+
+        Inputs that are not named there have dynamic dimensions of 1. INVALID_INPUT for a shape that
+        does not fit.
+        """
+        specs = {spec.name: spec for spec in self.inputs}
+        unknown = next((name for name in shapes if name not in specs), None)
+        if unknown is not None:
+            raise invalid(f"unknown input '{unknown}'; this model takes {_names(specs)}")
+        return self.feed(
+            [
+                Tensor(spec.name, spec.datatype, _zeros(spec, shapes.get(spec.name)))
+                for spec in self.inputs
+            ]
+        )
 
 
-def _zeros(spec: TensorSpec) -> Array:
-    shape = tuple(1 if size == DYNAMIC else size for size in spec.shape)
+def _zeros(spec: TensorSpec, shape: tuple[int, ...] | None = None) -> Array:
+    if shape is None:
+        shape = tuple(1 if size == DYNAMIC else size for size in spec.shape)
     if spec.datatype is Datatype.BYTES:
         return np.full(shape, "", dtype=object)
     return np.zeros(shape, dtype=DTYPES[spec.datatype])

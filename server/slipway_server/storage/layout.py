@@ -6,6 +6,7 @@ from typing import Final
 from slipway_server.core.errors import LoadError
 
 PROFILE: Final = "profile.json"
+EXPECTATIONS: Final = "expectations.json"
 
 
 def model_file(path: Path) -> Path:
@@ -27,4 +28,10 @@ def model_file(path: Path) -> Path:
 def profile_file(path: Path) -> Path | None:
     """The reference profile in a model's directory, if it has one."""
     found = path / PROFILE
+    return found if found.is_file() else None
+
+
+def expectations_file(path: Path) -> Path | None:
+    """What the model's own folder expects of it, if it does."""
+    found = path / EXPECTATIONS
     return found if found.is_file() else None

@@ -12,7 +12,7 @@ import yaml
 from sandbox.apiserver import ApiServer
 from slipway_api.crd import KINDS
 from slipway_operator.adapters.kube import KubeClient
-from slipway_operator.adapters.kube_errors import Invalid
+from slipway_operator.adapters.kube_errors import ApiError, Invalid
 from slipway_operator.adapters.kube_http import Object, Request
 from slipway_operator.adapters.kube_resources import (
     COMPUTE_POOLS,
@@ -29,7 +29,11 @@ from tests.samples.contract_objects import (
     TAKEN,
     Refused,
     RefusedPool,
+    X,
+    Y,
     changed,
+    expecting,
+    golden,
 )
 
 pytestmark = [pytest.mark.contract, pytest.mark.usefixtures("crds")]
@@ -98,6 +102,31 @@ async def test_senseless_deployments_are_refused_with_advice(
         await try_create(kube, MODEL_DEPLOYMENTS, sample.object)
 
     assert sample.words in refusal.value.message
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"signature": {"inputs": [X, X], "outputs": [Y]}}, "inputs[1]: Duplicate value"),
+        (
+            {"signature": {"inputs": [X | {"datatype": "FLOAT"}], "outputs": [Y]}},
+            'inputs[0].datatype: Unsupported value: "FLOAT": supported values: "BOOL"',
+        ),
+        (expecting(golden(x={"datatype": "BF16"})), 'datatype: Unsupported value: "BF16"'),
+        (expecting(golden(x={"data": 1})), 'data: Invalid value: "integer"'),
+        (expecting(warmUp=[{"x": [0, 2]}]), "should be greater than or equal to 1"),
+        ({"goldenRequest": []}, 'unknown field "spec.model.expectations.goldenRequest"'),
+    ],
+)
+async def test_expectations_that_no_model_can_meet_are_refused(
+    kube: KubeClient, given: Object, words: str
+) -> None:
+    with pytest.raises(ApiError) as refusal:
+        await try_create(
+            kube, MODEL_DEPLOYMENTS, changed(MINIMAL, "spec.model.expectations", given)
+        )
+
+    assert words in refusal.value.message
 
 
 async def test_pools_are_taken(kube: KubeClient) -> None:

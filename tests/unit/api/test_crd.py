@@ -69,7 +69,8 @@ def is_bounded(node: Schema) -> bool:
         case "integer" | "number":
             return "maximum" in node or node.get("minimum") == -1
         case None:
-            return "maxLength" in node  # int or string
+            # int or string, or a tensor's values, which `ModelSource` bounds as a whole
+            return "maxLength" in node or bool(node.get("x-kubernetes-preserve-unknown-fields"))
         case _:
             return True
 

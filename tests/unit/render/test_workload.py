@@ -28,6 +28,7 @@ FULL: Final = builders.spec(
         "version": "1.3.0",
         "digest": DIGEST,
         "credentialsSecret": "churn-store",
+        "expectations": {"warmUp": [{"x": [8, 30]}]},
     },
     runtime={
         "image": "example.com/churn/server:7",
@@ -291,3 +292,16 @@ def test_what_is_kept_of_a_specification_asks_for_the_same_revision_again(
 
     assert plan.revision_name("churn", wanted) == plan.revision_name("churn", restored)
     assert "replicas" not in sections["compute"]
+
+
+def test_expectations_make_a_revision_and_their_absence_leaves_names_as_they_were() -> None:
+    """Another name of what serves today would roll out every model of every cluster anew."""
+    plain = builders.spec()
+    expecting = [
+        builders.spec(model={"expectations": {"warmUp": [{"x": [size]}]}}) for size in (1, 2)
+    ]
+
+    found = [plan.revision_name("churn", spec) for spec in (plain, *expecting)]
+
+    assert found[0] == "churn-cd907e679b"
+    assert len(set(found)) == 3

@@ -7,6 +7,8 @@ import time
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client import Histogram as Reference
 
+from slipway_api import last_words
+from slipway_api.last_words import LastWords, LoadPhase
 from slipway_server import termination
 from slipway_server.attempts import AccessLog, Attempts
 from slipway_server.core.errors import LoadError
@@ -149,11 +151,16 @@ def test_the_access_log_has_a_line_for_each_end_of_an_attempt():
 def test_the_termination_message_and_exit_code_tell_why(tmp_path, capsys):
     path = tmp_path / "log"
 
-    assert termination.report(LoadError("wrong digest"), path) == 78
-    assert termination.report(LoadError("no answer", is_permanent=False), path) == 75
+    wrong = LoadError("wrong digest", phase=LoadPhase.VERIFY)
+    away = LoadError("no answer", is_permanent=False, phase=LoadPhase.FETCH)
 
-    assert path.read_text() == "no answer"
-    assert "slipway-server: wrong digest" in capsys.readouterr().err
+    assert termination.report(wrong, path) == 78
+    assert termination.report(away, path) == 75
+
+    written = last_words.read(path.read_text())
+    assert written == LastWords(LoadPhase.FETCH, is_permanent=False, cause="no answer")
+    said = "slipway-server: phase verify failed, a retry does not help: wrong digest"
+    assert said in capsys.readouterr().err
 
 
 def test_a_termination_log_that_cannot_be_written_changes_nothing(tmp_path):

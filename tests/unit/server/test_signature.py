@@ -62,7 +62,7 @@ def test_outputs_that_do_not_exist_or_repeat_are_refused(names):
 
 
 def test_zeros_fit_the_signature_they_are_made_from():
-    zeros = SIGNATURE.zeros()
+    zeros, more = SIGNATURE.zeros({}), SIGNATURE.zeros({"x": (8, 2)})
 
-    assert zeros["x"].shape == (1, 2)
-    assert zeros["tag"].tolist() == [""]
+    assert (zeros["x"].shape, more["x"].shape) == ((1, 2), (8, 2))
+    assert zeros["tag"].tolist() == more["tag"].tolist() == [""]
