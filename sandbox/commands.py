@@ -44,6 +44,7 @@ LOCKS: Final = {
     "server": ("server",),
     "router": ("router",),
     "s3server": ("s3server",),
+    "peer-granian": ("server", "peer-granian"),
     "peer-kserve": ("peer-kserve",),
     "peer-mlserver": ("peer-mlserver",),
     "peer-triton": ("peer-triton",),

@@ -48,7 +48,10 @@ IMAGES: Final = (
 )
 
 
-BENCH: Final = (Package("wrk", "wrk", "loads the servers that are compared"),)
+BENCH: Final = (
+    Package("wrk", "wrk", "loads the servers that are compared"),
+    Package("nghttp2-client", "h2load", "the same over gRPC"),
+)
 CURL: Final = Package("curl", "curl", "sends the requests of `./dev curl`")
 
 

@@ -17,7 +17,7 @@ from typing import Any, Final
 import numpy as np
 import onnxruntime
 
-from bench.server import load, models, peers, processes, report
+from bench.server import models, peers, processes, report
 from bench.server.models import Sample
 from bench.server.peers import Order, Peer, Running
 from bench.server.report import Cell, Reading
@@ -25,6 +25,7 @@ from sandbox import packages
 from sandbox.progress import Log, Progress
 
 _WARM_S: Final = 1
+_PROTOCOLS: Final = ("json", "binary", "grpc")
 _QUICK: Final = ("naive", "slipway")
 _TOLERANCE: Final = 1e-4
 
@@ -65,6 +66,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     known = tuple(dict.fromkeys(peer.name for peer in peers.PEERS))
     parser.add_argument("--servers", nargs="+", choices=known, default=known)
     parser.add_argument("--models", nargs="+", choices=models.NAMES, default=models.NAMES)
+    parser.add_argument("--protocols", nargs="+", choices=_PROTOCOLS, default=_PROTOCOLS)
     parser.add_argument(
         "--counting", action="store_true", help="what counting features and predictions costs ours"
     )
@@ -90,13 +92,14 @@ def _running(
         for index, peer in enumerate(wanted):
             folder = scratch / f"{sample.name}-{index}-{peer.name}"
             folder.mkdir()
-            port = processes.free_port()
-            launch = peer.write(Order(folder, sample, port, peer.python(log)))
-            server = Running(peer, launch, port=port, log=folder / "log")
+            ports = (processes.free_port(), processes.free_port())
+            order = Order(folder, sample, *ports, peer.python(log))
+            server = Running(peer, peer.write(order), order=order)
             stack.callback(server.end)
-            found = server.ask(sample)
-            if not np.allclose(found, expected, rtol=_TOLERANCE, atol=_TOLERANCE):
-                raise RuntimeError(f"{peer.name} answers {found}, expected {expected}")
+            for protocol in {"json", *peer.protocols} - {"binary"}:
+                found = server.ask(sample, protocol)
+                if not np.allclose(found, expected, rtol=_TOLERANCE, atol=_TOLERANCE):
+                    raise RuntimeError(f"{peer.name} answers {found}, expected {expected}")
             servers.append(server)
         yield servers
 
@@ -122,8 +125,9 @@ def _round(
     servers: Sequence[Running], sample: Sample, *, turn: int, options: argparse.Namespace
 ) -> Iterator[Reading]:
     for server in servers:
-        protocols = ("json", "binary") if server.peer.has_binary else ("json",)
-        for protocol in protocols:
+        for protocol in server.peer.protocols:
+            if protocol not in options.protocols:
+                continue
             for concurrency in options.concurrency:
                 cell = Cell(
                     server.peer.name, server.peer.is_batching, sample.name, protocol, concurrency
@@ -132,12 +136,9 @@ def _round(
 
 
 def _measure(server: Running, sample: Sample, cell: Cell, *, turn: int, seconds: int) -> Reading:
-    binary = cell.protocol == "binary"
-    load.send(server.url, sample, binary=binary, concurrency=cell.concurrency, seconds=_WARM_S)
+    server.load(sample, cell.protocol, concurrency=cell.concurrency, seconds=_WARM_S)
     before_s = server.cpu_s()
-    found = load.send(
-        server.url, sample, binary=binary, concurrency=cell.concurrency, seconds=seconds
-    )
+    found = server.load(sample, cell.protocol, concurrency=cell.concurrency, seconds=seconds)
     spent_s = server.cpu_s() - before_s
     return Reading(
         cell,

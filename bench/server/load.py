@@ -10,7 +10,7 @@ from typing import Any, Final
 from bench.server.models import Sample
 
 PROCESSOR: Final = 1
-_GRACE_S: Final = 20.0
+GRACE_S: Final = 20.0
 # wrk's own text is for people; what it knows at its end is told as JSON.
 _SCRIPT: Final = """
 local file = assert(io.open("{body}", "rb"))
@@ -62,7 +62,7 @@ def send(url: str, sample: Sample, *, binary: bool, concurrency: int, seconds: i
             f"{url}/v2/models/model/infer",
         ]
         done = subprocess.run(
-            command, capture_output=True, text=True, check=True, timeout=seconds + _GRACE_S
+            command, capture_output=True, text=True, check=True, timeout=seconds + GRACE_S
         )
     return read(done.stdout)
 

@@ -1,6 +1,7 @@
 """Servers that are measured: how each is started, and how it is asked."""
 
 import json
+import os
 import sys
 import urllib.request
 from collections.abc import Callable
@@ -10,7 +11,8 @@ from typing import Final
 
 import numpy as np
 
-from bench.server import processes, programs
+from bench.server import grpc_load, load, processes, programs
+from bench.server.load import Load
 from bench.server.models import Sample
 from bench.server.processes import Launch, Process
 from sandbox import venvs
@@ -27,6 +29,7 @@ class Order:
     folder: Path
     sample: Sample
     port: int
+    grpc_port: int
     python: Path
 
 
@@ -42,6 +45,13 @@ class Peer:
     requirements: str = ""
     is_batching: bool = False
     has_binary: bool = False
+    has_grpc: bool = False
+
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        """What it is measured with."""
+        more = {"binary": self.has_binary, "grpc": self.has_grpc}
+        return ("json", *(name for name, is_there in more.items() if is_there))
 
     def python(self, log: Log) -> Path:
         """The Python that it runs in, installed where it is absent."""
@@ -54,12 +64,21 @@ class Peer:
 class Running(Process):
     """A server that has been started with a sample's model."""
 
-    def __init__(self, peer: Peer, launch: Launch, *, port: int, log: Path) -> None:
+    def __init__(self, peer: Peer, launch: Launch, *, order: Order) -> None:
         self.peer = peer
-        super().__init__(peer.name, launch, port=port, log=log)
+        self._address = f"127.0.0.1:{order.grpc_port}"
+        super().__init__(
+            peer.name,
+            launch,
+            port=order.port,
+            grpc_port=order.grpc_port if peer.has_grpc else None,
+            log=order.folder / "log",
+        )
 
-    def ask(self, sample: Sample) -> list[float]:
+    def ask(self, sample: Sample, protocol: str = "json") -> list[float]:
         """The outputs for the sample's row."""
+        if protocol == "grpc":
+            return grpc_load.ask(self._address, sample).values
         request = urllib.request.Request(
             f"{self.url}/v2/models/{_MODEL}/infer",
             sample.json_body,
@@ -69,6 +88,18 @@ class Running(Process):
             data: list[float] = json.loads(answer.read())["outputs"][0]["data"]
             return data
 
+    def load(self, sample: Sample, protocol: str, *, concurrency: int, seconds: int) -> Load:
+        """Keep so many requests in flight for so long."""
+        if protocol == "grpc":
+            answer = grpc_load.ask(self._address, sample)
+            return grpc_load.send(
+                self._address, sample, answer=answer, concurrency=concurrency, seconds=seconds
+            )
+        is_binary = protocol == "binary"
+        return load.send(
+            self.url, sample, binary=is_binary, concurrency=concurrency, seconds=seconds
+        )
+
 
 def _slipway(batch_size: int, **more: str | int) -> Callable[[Order], Launch]:
     def write(order: Order) -> Launch:
@@ -76,7 +107,7 @@ def _slipway(batch_size: int, **more: str | int) -> Callable[[Order], Launch]:
             "MODEL_NAME": _MODEL,
             "MODEL_URI": f"file://{order.sample.path}",
             "HTTP_PORT": order.port,
-            "GRPC_PORT": 0,
+            "GRPC_PORT": order.grpc_port,
             "MAX_BATCH_SIZE": batch_size,
             **more,
         }
@@ -102,9 +133,25 @@ def _script(text: str) -> Callable[[Order], Launch]:
     def write(order: Order) -> Launch:
         file = order.folder / "serve.py"
         file.write_text(text)
-        return Launch((order.python, file, order.sample.path, str(order.port)), {})
+        ports = (str(order.port), str(order.grpc_port))
+        return Launch((order.python, file, order.sample.path, *ports), {})
 
     return write
+
+
+def _granian(order: Order) -> Launch:
+    (order.folder / "serve.py").write_text(programs.GRANIAN)
+    command = (
+        *(order.python, "-m", "granian", "--interface=rsgi", "--loop=uvloop", "--no-ws"),
+        *("--workers=1", "--runtime-threads=1", "--host=127.0.0.1", f"--port={order.port}"),
+        *("--log-level=error", f"--working-dir={order.folder}", "serve:app"),
+    )
+    folders = (*processes.SOURCES, order.folder)
+    environment = {
+        "PYTHONPATH": os.pathsep.join(map(str, folders)),
+        "MODEL": str(order.sample.path),
+    }
+    return Launch(command, environment)
 
 
 def _mlserver(order: Order) -> Launch:
@@ -118,7 +165,7 @@ def _mlserver(order: Order) -> Launch:
     settings = {
         "host": "127.0.0.1",
         "http_port": order.port,
-        "grpc_port": processes.free_port(),
+        "grpc_port": order.grpc_port,
         "metrics_port": processes.free_port(),
         "parallel_workers": 0,  # its default costs more than half of the throughput on one core
         "debug": False,
@@ -138,7 +185,10 @@ def _triton(batching: str) -> Callable[[Order], Launch]:
         inputs = list(order.sample.row.shape[1:])
         config = programs.TRITON_CONFIG.format(inputs=inputs, batching=batching)
         (model / "config.pbtxt").write_text(config)
-        options = (f"--http-port={order.port}", "--allow-grpc=false")
+        options = (
+            f"--http-port={order.port}",
+            *("--grpc-address=127.0.0.1", f"--grpc-port={order.grpc_port}"),
+        )
         return processes.triton(order.python, order.folder, options)
 
     return write
@@ -153,16 +203,25 @@ COUNTING: Final[tuple[Peer, ...]] = (
 )
 PEERS: Final[tuple[Peer, ...]] = (
     Peer("naive", _script(programs.NAIVE)),
-    Peer("slipway", _slipway(1), has_binary=True),
-    Peer("slipway", _slipway(32), is_batching=True, has_binary=True),
-    Peer("kserve", _script(programs.KSERVE), "peer-kserve.txt", has_binary=True),
-    Peer("mlserver", _mlserver, "peer-mlserver.txt"),
-    Peer("triton", _triton(""), "peer-triton.txt", has_binary=True),
+    Peer("slipway", _slipway(1), has_binary=True, has_grpc=True),
+    Peer("slipway", _slipway(32), is_batching=True, has_binary=True, has_grpc=True),
+    # Our inference path behind another HTTP server: Rust where ours has httptools and Python.
+    Peer(
+        "granian",
+        _granian,
+        "peer-granian.txt",
+        is_batching=True,
+        has_binary=True,
+    ),
+    Peer("kserve", _script(programs.KSERVE), "peer-kserve.txt", has_binary=True, has_grpc=True),
+    Peer("mlserver", _mlserver, "peer-mlserver.txt", has_grpc=True),
+    Peer("triton", _triton(""), "peer-triton.txt", has_binary=True, has_grpc=True),
     Peer(
         "triton",
         _triton("dynamic_batching { max_queue_delay_microseconds: 2000 }"),
         "peer-triton.txt",
         is_batching=True,
         has_binary=True,
+        has_grpc=True,
     ),
 )

@@ -26,6 +26,7 @@ _PORTS: Final = (12_000, 20_000)
 _PORT_TRIES: Final = 100
 _STARTED_S: Final = 60.0
 _LOOK_S: Final = 0.005
+SOURCES: Final = tuple(checkout() / name for name in ("crds", "server"))
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 
@@ -151,7 +152,7 @@ def slipway(python: Path, folder: Path, settings: Mapping[str, str | int | Path]
         "ANY_PORT": 0,
         **settings,
     }
-    path = os.pathsep.join(str(checkout() / name) for name in ("crds", "server"))
+    path = os.pathsep.join(map(str, SOURCES))
     environment = {f"SLIPWAY_SERVER_{name}": str(value) for name, value in values.items()}
     return Launch((python, "-m", "slipway_server"), environment | {"PYTHONPATH": path})
 

@@ -65,9 +65,60 @@ class Onnx(Model):
         return InferResponse(payload.id or "1", "model", [output])
 
 ModelServer(
-    http_port=int(sys.argv[2]), enable_grpc=False, workers=1, enable_latency_logging=False,
-    access_log_format=None,
+    http_port=int(sys.argv[2]), grpc_port=int(sys.argv[3]), workers=1,
+    enable_latency_logging=False, access_log_format=None,
 ).start([Onnx()])
+"""
+
+# Ours extends uvicorn; here the same path from a body to an answer is an RSGI application.
+GRANIAN: Final = """
+import asyncio, os
+from pathlib import Path
+from prometheus_client import CollectorRegistry
+from slipway_server.attempts import Attempts
+from slipway_server.backends import onnx
+from slipway_server.core.dataplane import Dataplane
+from slipway_server.core.registry import Model, Registry
+from slipway_server.core.workers import Workers
+from slipway_server.metrics import Metrics
+from slipway_server.rest.infer import Inference, InferPath
+
+class App:
+    def __rsgi_init__(self, loop):
+        self.loop = loop
+        loop.call_soon(self.begin)
+
+    def begin(self):
+        registry = Registry()
+        model = Model("model", "1", onnx.load(Path(os.environ["MODEL"]), thread_count=1))
+        registry.publish([model])
+        registry.settle()
+        labels = {"namespace": "", "deployment": "", "revision": ""}
+        dataplane = Dataplane(registry, Workers(self.loop, thread_count=2))
+        attempts = Attempts(
+            Metrics(CollectorRegistry(), labels), None, known=dataplane.named
+        )
+        self.path = InferPath(dataplane, attempts, body_bytes_max=2**26)
+
+    async def __rsgi__(self, scope, protocol):
+        target = self.path.target(scope.path.encode())
+        if target is None:
+            protocol.response_empty(200, [])
+            return
+        headers = {name.encode(): value.encode() for name, value in scope.headers.items()}
+        body = await protocol()
+        done = self.loop.create_future()
+        inference = Inference(self.path, target, headers)
+        inference.run(body, done.set_result)
+        answer = await done
+        content = answer.content
+        pairs = (content.content_type, *content.headers, *answer.headers)
+        protocol.response_bytes(
+            answer.status, [(k.decode(), v.decode()) for k, v in pairs], content.body
+        )
+        inference.ended(answer.status)
+
+app = App()
 """
 
 MLSERVER: Final = """

@@ -5,10 +5,12 @@ import json
 import numpy as np
 import onnxruntime
 import pytest
+from tritonclient.grpc import service_pb2
 
-from bench.server import load, models, report
+from bench.server import grpc_load, load, models, peers, report
 from bench.server.report import Cell, Reading
 from slipway_server.rest import convert
+from slipway_server.rpc import convert as rpc
 
 NAIVE = Cell("naive", False, "iris", "json", 32)
 OURS = Cell("slipway", True, "iris", "json", 32)
@@ -27,6 +29,30 @@ def test_what_the_load_printed_is_read():
     found = load.read(printed + "\n")
 
     assert (found.per_s, found.p50_ms, found.p99_ms, found.error_count) == (100.0, 1.5, 9.0, 2)
+
+
+H2LOAD = """
+requests: 300 total, 302 started, 300 done, 298 succeeded, 1 failed, 1 errored, 0 timeout
+status codes: 298 2xx, 0 3xx, 0 4xx, 0 5xx
+traffic: 246.71KB (252627) total, 48.40KB (49560) headers (space savings 74.52%), 12.6KB ({}) data
+"""
+LINES = "".join(f"1795310565314453\t200\t{index * 1000}\n" for index in range(1, 101))
+
+
+@pytest.mark.parametrize(("data", "answered"), [(298 * 44, 298), (250 * 44, 250)])
+def test_calls_without_a_message_in_their_answer_failed(data, answered):
+    """HTTP/2 knows nothing of a gRPC status: such an answer is a success to it."""
+    found = grpc_load.read(H2LOAD.format(data), LINES, seconds=2, answer_bytes=44)
+
+    assert (found.request_count, found.error_count) == (answered, 300 - answered)
+    assert (found.per_s, found.p50_ms, found.p99_ms) == (answered / 2, 50.5, 99.01)
+
+
+@pytest.mark.parametrize("peer", peers.PEERS, ids=lambda peer: peer.name)
+def test_every_server_is_asked_in_json_and_in_what_it_has(peer):
+    assert peer.protocols[0] == "json"
+    assert ("grpc" in peer.protocols) == peer.has_grpc
+    assert ("binary" in peer.protocols) == peer.has_binary
 
 
 def test_a_ratio_is_taken_inside_its_round_and_a_row_is_the_median():
@@ -69,7 +95,7 @@ def test_errors_add_up_and_the_largest_memory_counts():
 
 
 @pytest.mark.parametrize("name", ["iris", "mlp"])
-def test_both_ways_of_asking_say_the_same_and_the_model_takes_it(name, tmp_path):
+def test_all_ways_of_asking_say_the_same_and_the_model_takes_it(name, tmp_path):
     (sample,) = models.make(tmp_path, [name])
     session = onnxruntime.InferenceSession(str(sample.path))
 
@@ -80,8 +106,10 @@ def test_both_ways_of_asking_say_the_same_and_the_model_takes_it(name, tmp_path)
         model_version=None,
         header_length=sample.header_length,
     )
+    called = rpc.decode(service_pb2.ModelInferRequest.FromString(grpc_load.request(sample)))
     (output,) = session.run(None, {models.INPUT: packed.inputs[0].array})
 
     assert wanted.is_binary
     assert np.array_equal(written.inputs[0].array, packed.inputs[0].array)
+    assert np.array_equal(written.inputs[0].array, called.inputs[0].array)
     assert output.shape[0] == 1
