@@ -16,7 +16,13 @@ from bench.conformance.suite import CASES
 
 pytestmark = pytest.mark.contract
 
-EXTENSIONS = ["binary_tensor_data", "classification", "model_configuration", "statistics"]
+EXTENSIONS = [
+    "binary_tensor_data",
+    "classification",
+    "model_configuration",
+    "model_repository",
+    "statistics",
+]
 
 
 @pytest.fixture(scope="module")
