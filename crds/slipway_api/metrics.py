@@ -41,6 +41,7 @@ SERVER_WAITING: Final = "slipway_server_waiting_requests"
 SERVER_WAITING_ROWS: Final = "slipway_server_waiting_rows"
 SERVER_BATCH_ROWS: Final = "slipway_server_batch_rows"
 SERVER_RUNNING: Final = "slipway_server_running_requests"
+SERVER_MODEL_BYTES: Final = "slipway_server_model_bytes"
 # … and what a sample of rows held. Labels instead of protocol and code: feature and bin, or output
 # and class.
 SERVER_SAMPLED_ROWS: Final = "slipway_server_sampled_rows_total"

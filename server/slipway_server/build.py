@@ -50,6 +50,7 @@ async def serve(settings: Settings, *, announce: Callable[[Served], None] | None
     observe = _observer(metrics, _distributions(settings, registry, collectors))
     dataplane = Dataplane(registry, workers, limits, observe=observe)
     _watch(metrics, dataplane)
+    _watch_sizes(metrics, registry)
     attempts = Attempts(metrics, _access_log(settings), known=dataplane.named)
     models = ModelStart(settings, registry, dataplane, gone=metrics.forget, say=_say)
     ports = Ports(settings, dataplane, attempts, collectors=collectors)
@@ -136,6 +137,14 @@ def _watch(metrics: Metrics, dataplane: Dataplane) -> None:
         contract.SERVER_RUNNING,
         help_text="Inferences that run, hanging ones included.",
         read=lambda: {name: each.running_count for name, each in dataplane.queues().items()},
+    )
+
+
+def _watch_sizes(metrics: Metrics, registry: Registry) -> None:
+    metrics.watch(
+        contract.SERVER_MODEL_BYTES,
+        help_text="Size of the model's files.",
+        read=lambda: {(each.name, each.version): each.size_bytes for each in registry.all()},
     )
 
 

@@ -73,7 +73,8 @@ class _Run:
         self.phase = LoadPhase.GOLDEN
         for golden in asked.golden:
             readiness.check_golden(backend, golden)
-        return Model(settings.model_name, settings.model_version, backend, actual, reference)
+        name, version = settings.model_name, settings.model_version
+        return Model(name, version, backend, actual, reference, digest.size_bytes(path))
 
 
 def _kept(directory: Path, expected: str) -> Path | None:

@@ -18,7 +18,7 @@ class Model:
     """A loaded model that answers; each is itself, whatever another one holds.
 
     `version` is the user's own word for it, `digest` that of its bytes: `sha256:<hex>`.
-    `profile`, if there is one, fits the backend's signature.
+    `profile`, if there is one, fits the backend's signature. `size_bytes` is that of its files.
     """
 
     name: str
@@ -26,6 +26,7 @@ class Model:
     backend: Backend
     digest: str = ""
     profile: Profile | None = None
+    size_bytes: int = 0
     statistics: Statistics = field(default_factory=Statistics)
 
 

@@ -23,6 +23,12 @@ def of(path: Path) -> str:
     return f"{ALGORITHM}:{hashlib.sha256(''.join(lines).encode()).hexdigest()}"
 
 
+def size_bytes(path: Path) -> int:
+    """Bytes of a file, or of all files of a directory."""
+    found = files(path) if path.is_dir() else (path,)
+    return sum(file.stat().st_size for file in found)
+
+
 def files(directory: Path) -> Iterator[Path]:
     """All files below, symbolic links to files included.
 

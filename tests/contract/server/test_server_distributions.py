@@ -87,6 +87,13 @@ def test_a_profile_that_does_not_fit_is_no_start(start_server, folder, tmp_path)
     assert "input 'z', which the model does not have" in server.termination.read_text()
 
 
+def test_the_size_of_a_model_is_that_of_its_files(start_server, folder):
+    server = start_server(folder).wait_until_ready()
+
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    assert exported(server, "model_bytes", "model") == {"model": size}
+
+
 def test_the_time_of_a_request_is_told_by_stage(start_server, models):
     server = start_server(models / "identity.onnx").wait_until_ready()
 
