@@ -69,8 +69,9 @@ async def serve(settings: Settings, *, announce: Callable[[Served], None] | None
         (announce or _announce)(Served(registry.all(), settings.host, http.port, grpc.port))
 
     more = [admin] if admin else []
-    await Lifecycle(dataplane, registry, http=http, grpc=grpc, either=switchboard, more=more).run(
-        bring_up, stop, grace_s=settings.grace_s, drain_s=settings.drain_s
+    life = Lifecycle(dataplane, registry, http=http, grpc=grpc, either=switchboard, more=more)
+    await life.run(
+        bring_up, stop, later=ports.prepare, grace_s=settings.grace_s, drain_s=settings.drain_s
     )
 
 

@@ -34,6 +34,10 @@ class GrpcFront(Protocol):
         """Accept nothing more and finish what is in flight, at most so long."""
 
 
+async def _nothing() -> None:
+    pass
+
+
 class Lifecycle:
     """Runs once, from start to drained."""
 
@@ -59,10 +63,13 @@ class Lifecycle:
         bring_up: Callable[[], Awaitable[None]],
         stop: asyncio.Event,
         *,
+        later: Callable[[], Awaitable[None]] = _nothing,
         grace_s: float,
         drain_s: float,
     ) -> None:
         """Serve until `stop` is set, then drain; the start is over when `bring_up` has returned.
+
+        `later` is what no probe and no inference needs, and is done then.
 
         Raises what that raises, LoadError above all; nothing was ready then, so nothing is
         drained.
@@ -80,6 +87,7 @@ class Lifecycle:
             if loading.done():
                 loading.result()
                 self._registry.settle()
+                await later()
                 freeze_garbage()
                 await stopping
                 await self._drain(grace_s, drain_s)

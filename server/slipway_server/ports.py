@@ -14,10 +14,11 @@ from slipway_server.attempts import Attempts
 from slipway_server.control import Control
 from slipway_server.core.dataplane import Dataplane
 from slipway_server.fronts import GrpcListener, HttpListener
-from slipway_server.rest import app
+from slipway_server.rest.asgi import App
 from slipway_server.rest.connection import Connection, HttpLimits
 from slipway_server.rest.front import Front
 from slipway_server.rest.infer import InferPath
+from slipway_server.rest.later import LaterApp
 from slipway_server.rpc.health import Health
 from slipway_server.rpc.service import InferenceService
 from slipway_server.settings import Settings
@@ -64,6 +65,7 @@ class Ports:
     ) -> None:
         self._settings, self._dataplane, self._attempts = settings, dataplane, attempts
         self._collectors = collectors
+        self._later: list[LaterApp] = []
         self._connection = partial(
             Connection,
             infer=InferPath(dataplane, attempts, body_bytes_max=settings.body_bytes_max),
@@ -74,9 +76,21 @@ class Ports:
     def http(self, host: str, port: int, *, control: Control | None = None) -> HttpListener:
         """REST; LoadError where nobody can listen."""
         settings = self._settings
-        api = app.build(self._dataplane, self._collectors, control)
+
+        def build() -> App:
+            from slipway_server.rest import app  # see LaterApp
+
+            return app.build(self._dataplane, self._collectors, control)
+
+        api = LaterApp(build)
+        self._later.append(api)
         front = Front(self._dataplane, api=api, revision=settings.revision)
         return HttpListener(front, self._connection, host=host, port=port, drain_s=settings.drain_s)
+
+    async def prepare(self) -> None:
+        """Make what was put off until the models are loaded."""
+        for each in self._later:
+            await each.prepare()
 
     def grpc(self, host: str, port: int, *, control: Control | None = None) -> GrpcListener:
         """The same over gRPC."""

@@ -203,8 +203,7 @@ def from_array(header: Header, array: Array) -> Tensor:
     """Make a tensor from a flat array whose numbers may be wider than the datatype."""
     wanted = DTYPES[header.datatype]
     _check_shape(header, array.shape, array.size)
-    with np.errstate(over="ignore"):  # of floats, what is beyond the range becomes infinite
-        narrowed = array.astype(wanted, copy=False)
+    narrowed = array.astype(wanted, copy=False)  # of floats, what is too large becomes infinite
     if wanted.kind in "iu" and not np.array_equal(narrowed, array):
         raise _out_of_range(header)
     return Tensor(header.name, header.datatype, _reshaped(header, narrowed))

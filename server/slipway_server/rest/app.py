@@ -1,4 +1,4 @@
-"""Everything but inference over REST: health, metadata, metrics. FastAPI routes that translate."""
+"""Everything but inference and probes over REST: metadata, metrics. FastAPI translates."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +16,7 @@ from slipway_server.core.configuration import configuration, statistics
 from slipway_server.core.dataplane import Dataplane
 from slipway_server.core.errors import ErrorKind, ServingError
 from slipway_server.core.signature import TensorSpec
-from slipway_server.rest import errors, openapi, repository
+from slipway_server.rest import errors, openapi, readiness, repository
 
 
 def build(
@@ -37,14 +37,6 @@ def build(
 
 
 def _add_server_routes(app: FastAPI, dataplane: Dataplane, registry: CollectorRegistry) -> None:
-    @app.get("/v2/health/live")
-    async def live() -> Response:
-        return _json({"live": True})
-
-    @app.get("/v2/health/ready")
-    async def ready() -> Response:
-        return _readiness(dataplane.is_ready)
-
     @app.get("/v2")
     async def server_metadata() -> Response:
         return _json({"name": NAME, "version": VERSION, "extensions": EXTENSIONS})
@@ -67,7 +59,8 @@ def _add_model_routes(app: FastAPI, dataplane: Dataplane) -> None:
     @app.get("/v2/models/{name}/ready")
     @app.get("/v2/models/{name}/versions/{version}/ready")
     async def model_ready(name: str, version: str | None = None) -> Response:
-        return _readiness(dataplane.is_model_ready(name, version), name=name)
+        status, body = readiness.answer(dataplane.is_model_ready(name, version), name=name)
+        return Response(body, status, media_type="application/json")
 
     @app.get("/v2/models/{name}")
     @app.get("/v2/models/{name}/versions/{version}")
@@ -137,13 +130,6 @@ def _add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(Exception)
     async def any_error(_: Request, __: Exception) -> Response:
         return _error(500, "internal error, see the server's log")
-
-
-def _readiness(is_ready: bool, **more: str) -> Response:
-    if is_ready:
-        return _json({**more, "ready": True})
-    reason = "not ready: the model is being loaded, or the server is about to end"
-    return _json({**more, "ready": False, "error": reason}, status=503)
 
 
 def _spec(spec: TensorSpec) -> dict[str, Any]:

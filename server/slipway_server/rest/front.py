@@ -1,14 +1,18 @@
-"""The ASGI application: all but inference, which never comes here.
+"""The ASGI application: all but inference, which never comes here. Answers probes itself.
 
 Stamps every answer with the revision and the client's request id.
 """
 
+from typing import Final
+
 from slipway_api import names
 from slipway_server.core.dataplane import Dataplane
-from slipway_server.rest import asgi, errors
+from slipway_server.rest import asgi, errors, readiness
 from slipway_server.rest.asgi import App, Header, Message, Receive, Scope, Send
 from slipway_server.rest.infer import parse_path
 
+_LIVE: Final = "/v2/health/live"
+_READY: Final = "/v2/health/ready"
 _REQUEST_ID = names.HEADER_REQUEST_ID.encode()
 _REQUEST_ID_BYTES_MAX = 256
 
@@ -23,12 +27,18 @@ class Front:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request."""
-        stamps = self._stamps(scope)
-        if parse_path(scope["path"]) is None:
+        stamps, method, path = self._stamps(scope), scope["method"], scope["path"]
+        is_probe = path in (_LIVE, _READY)
+        if not is_probe and parse_path(path) is None:
             await self._api(scope, receive, _stamped(send, stamps))
+        elif is_probe and method == "GET":
+            ready = readiness.answer(self._dataplane.is_ready)
+            status, body = (200, readiness.LIVE) if path == _LIVE else ready
+            await asgi.answer(send, status, body=body, headers=stamps)
         else:
-            body = errors.body(f"Method Not Allowed: {scope['method']} {scope['path']}; use POST")
-            headers = [(b"allow", b"POST"), *stamps]
+            allowed = "GET" if is_probe else "POST"
+            body = errors.body(f"Method Not Allowed: {method} {path}; use {allowed}")
+            headers = [(b"allow", allowed.encode()), *stamps]
             await asgi.answer(send, 405, body=body, headers=headers)
 
     def _stamps(self, scope: Scope) -> list[Header]:
