@@ -42,6 +42,7 @@ LOCKS: Final = {
     "dev": ("operator", "server", "router", "dev"),
     "operator": ("operator",),
     "server": ("server",),
+    "server-gpu": ("server-gpu",),
     "router": ("router",),
     "s3server": ("s3server",),
     "peer-granian": ("server", "peer-granian"),
