@@ -40,6 +40,7 @@ SERVER_IN_FLIGHT: Final = "slipway_server_in_flight_requests"
 SERVER_WAITING: Final = "slipway_server_waiting_requests"
 SERVER_WAITING_ROWS: Final = "slipway_server_waiting_rows"
 SERVER_BATCH_ROWS: Final = "slipway_server_batch_rows"
+SERVER_PROVIDER: Final = "slipway_server_provider_info"
 SERVER_RUNNING: Final = "slipway_server_running_requests"
 SERVER_MODEL_BYTES: Final = "slipway_server_model_bytes"
 # … and what a sample of rows held. Labels instead of protocol and code: feature and bin, or output

@@ -10,7 +10,7 @@ from typing import Final, NoReturn
 import uvloop
 
 from slipway_api import names
-from slipway_server import cli, settings, termination
+from slipway_server import cli, processors, settings, termination
 from slipway_server.core.errors import LoadError
 
 SILENCE: Final = "ORT_DISABLE_TELEMETRY"
@@ -31,7 +31,7 @@ def main(argv: Sequence[str]) -> int:
             return cli.main(argv)
         from slipway_server import build
 
-        uvloop.run(build.serve(settings.read(os.environ)))
+        uvloop.run(build.serve(settings.read(os.environ, processors.sizes(processors.quota()))))
     except LoadError as err:
         return termination.report(err, log)
     return 0

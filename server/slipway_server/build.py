@@ -51,6 +51,7 @@ async def serve(settings: Settings, *, announce: Callable[[Served], None] | None
     dataplane = Dataplane(registry, workers, limits, observe=observe)
     _watch(metrics, dataplane)
     _watch_sizes(metrics, registry)
+    metrics.show_providers(registry.all)
     attempts = Attempts(metrics, _access_log(settings), known=dataplane.named)
     models = ModelStart(settings, registry, dataplane, gone=metrics.forget, say=_say)
     ports = Ports(settings, dataplane, attempts, collectors=collectors)

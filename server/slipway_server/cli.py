@@ -9,12 +9,14 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from slipway_api import names
-from slipway_server import VERSION
+from slipway_server import VERSION, processors
+from slipway_server.backends.placement import Provider
 from slipway_server.settings import Settings
 
 PROGRAM: Final = "slipway-server"
@@ -35,6 +37,16 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     inspect = commands.add_parser("inspect", help="load a model and tell what it takes and gives")
     inspect.add_argument("-o", "--output", choices=("text", "json"), default="text")
     for each in (serve, inspect):
+        each.add_argument(
+            "--threads", type=int, help="within an inference; default: as the container's quota"
+        )
+        each.add_argument(
+            "--provider",
+            type=Provider,
+            choices=list(Provider),
+            default=Provider.CPU,
+            help="what runs the model, with a fallback; default: %(default)s",
+        )
         each.add_argument(
             "model",
             metavar="MODEL",
@@ -103,6 +115,8 @@ def settings_of(options: argparse.Namespace, folder: Path) -> Settings:
         "model_uri": uri,
         "model_digest": options.digest,
         "model_expectations": _expectations(options.expect),
+        "provider": options.provider,
+        "threads": options.threads or processors.sizes(processors.quota()).threads,
         "model_dir": folder,
         "termination_log": folder / "termination",
     }
@@ -180,6 +194,7 @@ def _inspect(settings: Settings, *, is_json: bool) -> int:
             "name": model.name,
             "platform": model.backend.platform,
             "digest": model.digest,
+            "provider": asdict(model.backend.placement),
             "batchable": signature.is_batchable,
             "row_seconds": round(best_s, 7),
             **specs,
@@ -189,7 +204,8 @@ def _inspect(settings: Settings, *, is_json: bool) -> int:
     print(f"model     {model.name}, {model.backend.platform}")
     print(f"digest    {model.digest}")
     print(f"batching  {_batching(model)}")
-    print(f"one row   {best_s * 1e3:.3f} ms on one thread")
+    print(f"provider  {_provider(model.backend.placement)}")
+    print(f"one row   {best_s * 1e3:.3f} ms on {settings.threads} thread(s)")
     for line in _tensors(signature):
         print(line)
     return 0
@@ -224,6 +240,10 @@ def _timed(model: Any) -> float:
     began_s = time.perf_counter()
     model.backend.infer(row, outputs)
     return time.perf_counter() - began_s
+
+
+def _provider(placement: Any) -> str:
+    return f"{placement.used} ({placement.reason})" if placement.reason else str(placement.used)
 
 
 def _batching(model: Any) -> str:

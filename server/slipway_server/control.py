@@ -9,7 +9,7 @@ import ctypes
 import gc
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 from slipway_server.core.dataplane import Dataplane
 from slipway_server.core.errors import ErrorKind, LoadError, ServingError
@@ -20,7 +20,12 @@ from slipway_server.storage.repository import Repository, Version
 
 UNLOADED: Final = "unloaded"  # Triton's word
 _IGNORED: Final = "unload_dependents"  # clients of Triton always send it; no model has any
-Load = Callable[[Version], Model]
+
+
+class Load(Protocol):
+    """Brings a version up; blocks, and raises LoadError."""
+
+    def __call__(self, *, version: Version) -> Model: ...
 
 
 class Control:
@@ -153,7 +158,7 @@ class Control:
         except OSError as err:
             raise LoadError(f"model '{name}' cannot be read: {err.strerror}") from err
         pairs = zip(found, digests, strict=True)
-        return [kept.get((v.number, known)) or self._load(v) for v, known in pairs]
+        return [kept.get((v.number, known)) or self._load(version=v) for v, known in pairs]
 
     async def _retire(self, models: Sequence[Model]) -> bool:
         """Wait for the last answers of models that have been replaced or withdrawn."""

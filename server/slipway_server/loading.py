@@ -5,6 +5,7 @@ from pathlib import Path
 from slipway_api.last_words import LoadPhase
 from slipway_server import expectations
 from slipway_server.backends import onnx
+from slipway_server.backends.placement import Where
 from slipway_server.core import profile, readiness
 from slipway_server.core.errors import LoadError
 from slipway_server.core.readiness import Expectations
@@ -62,7 +63,7 @@ class _Run:
         own = layout.expectations_file(path)
         if own is not None:
             asked = asked.and_also(expectations.read(own.read_bytes(), source=own.name))
-        backend = onnx.load(file, thread_count=settings.threads)
+        backend = onnx.load(file, thread_count=settings.threads, where=_where(settings, actual))
         described = settings.profile or layout.profile_file(path)
         reference = profile.read(described, backend.signature) if described is not None else None
         self.phase = LoadPhase.SIGNATURE
@@ -75,6 +76,13 @@ class _Run:
             readiness.check_golden(backend, golden)
         name, version = settings.model_name, settings.model_version
         return Model(name, version, backend, actual, reference, digest.size_bytes(path))
+
+
+def _where(settings: Settings, model_digest: str) -> Where:
+    """Engines are built for a model's bytes, so they are kept by their digest."""
+    folder = settings.engine_cache or settings.model_dir / "engines"
+    cache = folder / model_digest.replace(":", "-")
+    return Where(settings.provider, not settings.provider_fallback, cache)
 
 
 def _kept(directory: Path, expected: str) -> Path | None:

@@ -50,6 +50,7 @@ class Metrics(Collector):
         self._seconds: dict[tuple[str, str, ModelKey], Histogram] = {}
         self._stages: dict[tuple[str, str, str], _Stages] = {}
         self._batch_rows: dict[ModelKey, Histogram] = {}
+        self._served: Callable[[], Iterable[Model]] = tuple
         self._gauges: list[tuple[str, str, Callable[[], Mapping[ModelKey, float]]]] = []
         registry.register(self)
 
@@ -98,6 +99,10 @@ class Metrics(Collector):
     ) -> None:
         """Export a gauge of each model that is read when it is scraped."""
         self._gauges.append((name, help_text, read))
+
+    def show_providers(self, served: Callable[[], Iterable[Model]]) -> None:
+        """Export what each model runs on."""
+        self._served = served
 
     def forget(self, model: Model) -> None:
         """End the series of a model that is not served any more."""
@@ -153,6 +158,16 @@ class Metrics(Collector):
         return stages, rows
 
     def _collect_gauges(self) -> Iterable[Metric]:
+        family = GaugeMetricFamily(
+            contract.SERVER_PROVIDER,
+            "1 for what runs a model (used) and what was asked for (asked).",
+            labels=(*_MODEL, "asked", "used"),
+        )
+        for each in self._served():
+            where = each.backend.placement
+            values = [*self._own, each.name, each.version, where.asked, where.used]
+            family.add_metric(values, 1)
+        yield family
         for name, help_text, read in self._gauges:
             family = GaugeMetricFamily(name, help_text, labels=_MODEL)
             for model, value in read().items():

@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from slipway_api import names
+from slipway_server.backends.placement import Provider
 from slipway_server.core.errors import LoadError
+from slipway_server.processors import Sizes
 
 T = TypeVar("T")
 D = TypeVar("D", int, None)
 
 _FLAGS: Final[Mapping[str, bool]] = {"true": True, "1": True, "false": False, "0": False}
+_SMALLEST: Final = Sizes(threads=1, concurrency=2)
 _BODY_BYTES_MAX: Final = 64 * 2**20  # as Triton's --http-max-input-size
 
 
@@ -41,6 +44,9 @@ class Settings:
     strict_readiness: bool = True  # ready only with all of them
     admin_host: str = "127.0.0.1"
     admin_port: int | None = None  # where models are loaded and unloaded; None: nowhere
+    provider: Provider = Provider.CPU
+    provider_fallback: bool = True  # false: end where it is not to be had
+    engine_cache: Path | None = None  # of TensorRT; None: `engines` in MODEL_DIR
     namespace: str = ""
     deployment: str = ""
     revision: str = ""
@@ -64,14 +70,22 @@ class Settings:
     termination_log: Path = Path(names.TERMINATION_LOG)
 
 
-def read(environ: Mapping[str, str]) -> Settings:
-    """Parse the environment; LoadError names the variable and what it should hold."""
+def read(environ: Mapping[str, str], sizes: Sizes = _SMALLEST) -> Settings:
+    """Parse the environment; LoadError names the variable and what it should hold.
+
+    `sizes` are what suits the container, for what the environment does not say.
+    """
     env = _Environment(environ)
     return Settings(
         **_models(env),
         model_version=env.text("MODEL_VERSION", "1"),
         model_digest=env.text("MODEL_DIGEST", ""),
         model_expectations=env.text("MODEL_EXPECTATIONS", ""),
+        provider=env.parsed(
+            "PROVIDER", Provider.CPU, parse=Provider, expected="auto, cpu, cuda or tensorrt"
+        ),
+        provider_fallback=env.flag("PROVIDER_FALLBACK", default=True),
+        engine_cache=env.path("ENGINE_CACHE"),
         namespace=env.text("NAMESPACE", ""),
         deployment=env.text("DEPLOYMENT", ""),
         revision=env.text("REVISION", ""),
@@ -79,8 +93,8 @@ def read(environ: Mapping[str, str]) -> Settings:
         http_port=env.integer("HTTP_PORT", names.PORT_HTTP, least=0),
         grpc_port=env.integer("GRPC_PORT", names.PORT_GRPC, least=0),
         any_port=env.integer("ANY_PORT", names.PORT_ANY, least=0),
-        threads=env.integer("THREADS", 1, least=1),
-        concurrency=env.integer("CONCURRENCY", 2, least=1),
+        threads=env.integer("THREADS", sizes.threads, least=1),
+        concurrency=env.integer("CONCURRENCY", sizes.concurrency, least=1),
         queue_max=env.integer("QUEUE_MAX", 256, least=0),
         max_batch_size=env.integer("MAX_BATCH_SIZE", 32, least=1),
         batch_delay_s=env.seconds("BATCH_DELAY_S", 0.0),
@@ -90,7 +104,7 @@ def read(environ: Mapping[str, str]) -> Settings:
             "ACCESS_LOG", AccessLogFormat.OFF, parse=AccessLogFormat, expected="off or json"
         ),
         sampled_rows_per_s=env.integer("SAMPLED_ROWS_PER_S", 1000, least=0),
-        profile=Path(env.text("PROFILE", "")) if env.text("PROFILE", "") else None,
+        profile=env.path("PROFILE"),
         grace_s=env.seconds("GRACE_S", 5.0),
         drain_s=env.seconds("DRAIN_S", 60.0),
         model_dir=Path(env.text("MODEL_DIR", names.MODEL_DIR)),
@@ -145,6 +159,10 @@ class _Environment:
             raise LoadError(
                 f"{names.SERVER_ENV_PREFIX}{name} is '{value}'; it must be {expected}"
             ) from err
+
+    def path(self, name: str) -> Path | None:
+        value = self.text(name, "")
+        return Path(value) if value else None
 
     def words(self, name: str) -> tuple[str, ...]:
         return tuple(word.strip() for word in self.text(name, "").split(",") if word.strip())

@@ -35,7 +35,7 @@ class ModelStart:
                 Repository(settings.model_repository),
                 registry,
                 dataplane,
-                load=partial(_load_version, settings, self._patience),
+                load=partial(_load_version, settings, self._patience, say),
                 gone=gone,
                 fixed=settings.model_name,
                 patience_s=settings.drain_s,
@@ -46,6 +46,7 @@ class ModelStart:
         if self._settings.model_uri:
             model = await run_in_thread(partial(load, self._settings, self._patience))
             self._registry.publish([model])
+            _tell(model, self._say)
         if self.control is not None:
             failures = await self.control.start(self._settings.load_models)
             if failures and self._settings.exit_on_error:
@@ -67,7 +68,20 @@ def _failure(failures: Mapping[str, LoadError]) -> LoadError:
     return LoadError(message, is_permanent=first is not None, phase=phase)
 
 
-def _load_version(settings: Settings, patience: Patience, version: Version) -> Model:
+def _tell(model: Model, say: Callable[[str], None]) -> None:
+    """Where it runs, if that is not what was asked for, or was not said."""
+    placement = model.backend.placement
+    if placement.asked != placement.used:
+        why = f": {placement.reason}" if placement.reason else ""
+        say(
+            f"model '{model.name}' {model.version} runs on {placement.used}, "
+            f"asked for was {placement.asked}{why}"
+        )
+
+
+def _load_version(
+    settings: Settings, patience: Patience, say: Callable[[str], None], *, version: Version
+) -> Model:
     """As the model of the settings is loaded; errors name its place in the repository only."""
     own = replace(
         settings,
@@ -79,8 +93,10 @@ def _load_version(settings: Settings, patience: Patience, version: Version) -> M
         profile=None,  # each has its own in its folder
     )
     try:
-        return load(own, patience)
+        model = load(own, patience)
     except LoadError as err:
         root = f"{version.path.parents[1].absolute()}/"
         message = err.message.replace(f"file://{root}", "").replace(root, "")
         raise LoadError(message, is_permanent=err.is_permanent, phase=err.phase) from err
+    _tell(model, say)
+    return model

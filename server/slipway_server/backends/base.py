@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+from slipway_server.backends.placement import Placement
 from slipway_server.core.signature import Signature
 from slipway_server.core.tensors import Array
 
@@ -17,6 +18,10 @@ class Backend(Protocol):
     @property
     def name(self) -> str:
         """The engine's name, as `onnxruntime`."""
+
+    @property
+    def placement(self) -> Placement:
+        """Where it runs."""
 
     @property
     def signature(self) -> Signature:

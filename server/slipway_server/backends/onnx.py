@@ -1,4 +1,4 @@
-"""ONNX Runtime on CPU: the built-in engine. Knows no transport and no storage."""
+"""ONNX Runtime: the built-in engine. Knows no transport and no storage."""
 
 import ctypes
 import math
@@ -9,6 +9,8 @@ from typing import Any, Final
 import numpy as np
 import onnxruntime
 
+from slipway_server.backends import providers
+from slipway_server.backends.placement import Placement, Provider, Where
 from slipway_server.core.errors import ErrorKind, LoadError, ServingError
 from slipway_server.core.signature import DYNAMIC, Signature, TensorSpec
 from slipway_server.core.tensors import DTYPES, Array, Datatype
@@ -29,6 +31,7 @@ _DATATYPES: Final[Mapping[str, Datatype]] = {
     "tensor(double)": Datatype.FP64,
     "tensor(string)": Datatype.BYTES,
 }
+_ON_CPU: Final = Where()
 _BFLOAT16: Final = 16  # its number in ONNX's TensorProto.DataType
 _LOG_ONLY_FATAL: Final = 4  # ONNX Runtime's severities: what it raises, we report ourselves
 
@@ -39,8 +42,9 @@ class OnnxBackend:
     platform: Final = "onnx_onnxv1"
     name: Final = "onnxruntime"
 
-    def __init__(self, session: Any, signature: Signature) -> None:
+    def __init__(self, session: Any, signature: Signature, placement: Placement) -> None:
         self._session = session
+        self.placement: Final = placement
         self.signature: Final = signature
         self._types = {s.name: s.datatype for s in (*signature.inputs, *signature.outputs)}
         # The runtime takes 16 bits without a numpy type one way, and strings another way only.
@@ -84,26 +88,57 @@ class OnnxBackend:
         return np.frombuffer(bits, DTYPES[Datatype.BF16]).reshape(shape).copy()
 
 
-def load(path: Path, *, thread_count: int) -> OnnxBackend:
+def load(path: Path, *, thread_count: int, where: Where = _ON_CPU) -> OnnxBackend:
     """Read an ONNX file and external data beside it.
 
-    Raises LoadError: not ONNX, or a signature that the protocol cannot carry.
+    Raises LoadError: not ONNX, a signature that the protocol cannot carry, or a provider that is
+    not there and must be.
     """
+    found = providers.obstacles(where.asked)
+    while True:
+        choice = providers.choose(where.asked, found)
+        if where.is_strict:
+            _insist(choice.asked, choice.best, choice.reason)
+        try:
+            chosen = providers.options(choice, cache=where.cache)
+            session = _session(path, thread_count, chosen)
+            break
+        except Exception as err:
+            if choice.best is Provider.CPU:
+                raise LoadError(
+                    f"{path.name} is not an ONNX model that ONNX Runtime "
+                    f"{onnxruntime.__version__} can load: {_line(err)}; export the model to ONNX "
+                    "again"
+                ) from err
+            found[choice.best] = _line(err)
+    placement = providers.placement(choice, session.get_providers())
+    if where.is_strict:
+        _insist(choice.asked, placement.used, placement.reason)
+    return OnnxBackend(session, _signature(session), placement)
+
+
+def _session(path: Path, thread_count: int, chosen: Any) -> Any:
     options = onnxruntime.SessionOptions()
     # Set by hand, because the runtime would count the host's cores, not the container's.
     options.intra_op_num_threads = thread_count
     options.inter_op_num_threads = 1
+    # A thread that spins while it waits takes its time from the others, where they share a quota.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = _LOG_ONLY_FATAL
-    try:
-        session = onnxruntime.InferenceSession(
-            str(path), sess_options=options, providers=["CPUExecutionProvider"]
-        )
-    except Exception as err:
+    return onnxruntime.InferenceSession(
+        str(path),
+        sess_options=options,
+        providers=chosen,
+        enable_fallback=0,  # its own says nothing that we could pass on
+    )
+
+
+def _insist(asked: Provider, used: str, reason: str) -> None:
+    if asked not in (Provider.AUTO, used):
         raise LoadError(
-            f"{path.name} is not an ONNX model that ONNX Runtime {onnxruntime.__version__} "
-            f"can load: {_line(err)}; export the model to ONNX again"
-        ) from err
-    return OnnxBackend(session, _signature(session))
+            f"the provider {asked} is asked for, and there is {reason}; "
+            "SLIPWAY_SERVER_PROVIDER_FALLBACK=true would take the next best"
+        )
 
 
 def _signature(session: Any) -> Signature:

@@ -6,6 +6,7 @@ the fields.
 
 from typing import Any
 
+from slipway_server.backends.placement import Provider
 from slipway_server.core.registry import Model, Standing
 from slipway_server.core.signature import TensorSpec
 from slipway_server.core.statistics import Duration
@@ -14,7 +15,7 @@ from slipway_server.core.tensors import Datatype
 
 def configuration(model: Model) -> dict[str, Any]:
     """A ModelConfig. `max_batch_size` 0 means that shapes are whole, a batch's size included."""
-    signature = model.backend.signature
+    signature, placement = model.backend.signature, model.backend.placement
     return {
         "name": model.name,
         "platform": model.backend.platform,
@@ -22,7 +23,20 @@ def configuration(model: Model) -> dict[str, Any]:
         "max_batch_size": 0,
         "input": [_tensor(spec) for spec in signature.inputs],
         "output": [_tensor(spec) for spec in signature.outputs],
+        "instance_group": [{"name": placement.used, "kind": _kind(placement.used), "count": 1}],
+        "parameters": {
+            f"provider_{key}": {"string_value": value}
+            for key, value in (
+                ("asked", placement.asked),
+                ("used", placement.used),
+                ("reason", placement.reason),
+            )
+        },
     }
+
+
+def _kind(provider: str) -> str:
+    return "KIND_CPU" if provider == Provider.CPU else "KIND_GPU"
 
 
 def _tensor(spec: TensorSpec) -> dict[str, Any]:

@@ -41,7 +41,7 @@ class House:
             patience_s=DEADLINE_S,
         )
 
-    def _load(self, version: Version) -> Model:
+    def _load(self, *, version: Version) -> Model:
         backend = onnx_backend.load(version.path / "model.onnx", thread_count=1)
         return Model(version.name, version.number, backend, digest.of(version.path))
 
