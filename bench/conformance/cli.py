@@ -27,6 +27,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("url", nargs="?", metavar="URL", help="http://HOST[:PORT] of the server")
     parser.add_argument("--grpc", metavar="HOST:PORT", help="the same server over gRPC")
+    parser.add_argument(
+        "--admin", metavar="URL", help="where models are loaded and unloaded; skipped without"
+    )
+    parser.add_argument("--admin-grpc", metavar="HOST:PORT", help="the same over gRPC")
     parser.add_argument("--report", type=Path, metavar="FILE", help="write a report as JSON")
     parser.add_argument(
         "--only", type=Kind, choices=list(Kind), help="leave out what is asked of other models"
@@ -45,18 +49,22 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     if sum(each is not None for each in (options.url, options.export, options.peer)) != 1:
         parser.error("give one of URL, --peer and --export DIR")
     is_renamed = any(getattr(options, kind) != name for kind, name in NAMES.items())
-    if options.peer is not None and (options.grpc or options.only or is_renamed):
+    is_placed = options.grpc or options.admin or options.admin_grpc
+    if options.peer is not None and (is_placed or options.only or is_renamed):
         parser.error("--peer chooses addresses and models itself")
     options.target = None if options.url is None else _target(parser, options)
     return options
 
 
 def _target(parser: argparse.ArgumentParser, options: argparse.Namespace) -> Target:
-    url = urllib.parse.urlsplit(options.url)
-    if url.scheme != "http" or not url.hostname or url.query or url.fragment:
-        parser.error(f"URL must look like http://HOST:PORT, not {options.url}")
+    for given in filter(None, (options.url, options.admin)):
+        url = urllib.parse.urlsplit(given)
+        if url.scheme != "http" or not url.hostname or url.query or url.fragment:
+            parser.error(f"URL must look like http://HOST:PORT, not {given}")
     return Target(
         url=options.url.rstrip("/"),
+        admin=options.admin and options.admin.rstrip("/"),
+        admin_grpc=options.admin_grpc,
         grpc=options.grpc,
         names={kind: getattr(options, kind) for kind in Kind},
         only=options.only,

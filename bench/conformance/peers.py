@@ -8,7 +8,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -35,6 +35,7 @@ class Order:
     python: Path
     port: int
     grpc_port: int
+    admin_port: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +43,13 @@ class Peer:
     """A server: `write` writes its files and tells how to start it; `kinds` it can serve.
 
     `requirements` is its file of `requirements/`, empty for the project's own environment.
+    `admin` tells the ports at which it loads and unloads, over REST and gRPC.
     """
 
     write: Callable[[Order], Launch]
     requirements: str = ""
     kinds: Sequence[Kind] = _ALL
+    admin: Callable[[Order], tuple[int, int]] | None = None
 
 
 @contextmanager
@@ -68,22 +71,27 @@ def serving(name: str, kind: Kind, *, repository: Path, log: Log) -> Iterator[Ta
     with tempfile.TemporaryDirectory() as scratch:
         path = repository / NAMES[kind] / VERSION / "model.onnx"
         port, grpc_port = processes.free_port(), processes.free_port()
-        order = Order(Path(scratch), kind, path, python, port, grpc_port)
+        admin_port = processes.free_port()
+        order = Order(Path(scratch), kind, path, python, port, grpc_port, admin_port)
         launch = peer.write(order)
         server = Process(
             name, launch, port=port, grpc_port=grpc_port, log=order.folder / "server.log"
         )
         try:
-            yield Target(server.url, f"127.0.0.1:{grpc_port}")
+            target = Target(server.url, f"127.0.0.1:{grpc_port}")
+            if peer.admin is not None:
+                rest, rpc = (f"127.0.0.1:{each}" for each in peer.admin(order))
+                target = replace(target, admin=f"http://{rest}", admin_grpc=rpc)
+            yield target
         finally:
             server.end()
 
 
 def _slipway(order: Order) -> Launch:
     settings: dict[str, str | int] = {
-        "MODEL_NAME": NAMES[order.kind],
-        "MODEL_VERSION": VERSION,
-        "MODEL_URI": f"file://{order.path}",
+        "MODEL_REPOSITORY": str(order.path.parents[2]),
+        "LOAD_MODELS": NAMES[order.kind],
+        "ADMIN_PORT": order.admin_port,
         "HTTP_PORT": order.port,
         "GRPC_PORT": order.grpc_port,
     }
@@ -133,13 +141,15 @@ def _triton(order: Order) -> Launch:
         f"--http-port={order.port}",
         f"--grpc-port={order.grpc_port}",
         "--grpc-address=127.0.0.1",
+        "--model-control-mode=explicit",
+        f"--load-model={NAMES[order.kind]}",
     )
     return processes.triton(order.python, order.folder, options)
 
 
 PEERS: Final[dict[str, Peer]] = {
-    "slipway": Peer(_slipway),
+    "slipway": Peer(_slipway, admin=lambda order: (order.admin_port, order.admin_port)),
     "kserve": Peer(_kserve, "peer-kserve.txt", _WITHOUT_BF16),
     "mlserver": Peer(_mlserver, "peer-mlserver.txt", _WITHOUT_BF16),
-    "triton": Peer(_triton, "peer-triton.txt"),
+    "triton": Peer(_triton, "peer-triton.txt", admin=lambda order: (order.port, order.grpc_port)),
 }

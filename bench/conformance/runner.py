@@ -22,12 +22,17 @@ CASE_S_MAX: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where the server is and what its models are called; `only` leaves all others out."""
+    """Where the server is and what its models are called; `only` leaves all others out.
+
+    `admin` and `admin_grpc` are where it loads and unloads, if it does.
+    """
 
     url: str
     grpc: str | None = None
     names: Mapping[Kind, str] = field(default_factory=lambda: NAMES)
     only: Kind | None = None
+    admin: str | None = None
+    admin_grpc: str | None = None
 
 
 class UnreachableError(Exception):
@@ -87,7 +92,12 @@ async def _subject(target: Target, timeout_s: float) -> AsyncIterator[Subject]:
     try:
         async with _session(timeout_s) as session:
             bare = Subject(
-                url=target.url, session=session, grpc_address=target.grpc, channel=channel
+                url=target.url,
+                session=session,
+                grpc_address=target.grpc,
+                channel=channel,
+                admin_url=target.admin,
+                admin_grpc=target.admin_grpc,
             )
             yield await _looked_at(bare, target)
     finally:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import AsyncIterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -53,6 +53,8 @@ class Subject:
     absent: Mapping[Kind, str] = field(default_factory=dict)
     grpc_address: str | None = None
     channel: "grpc.aio.Channel | None" = None
+    admin_url: str | None = None
+    admin_grpc: str | None = None
 
     @property
     def authority(self) -> str:
@@ -69,6 +71,12 @@ class Subject:
         if self.channel is None:
             raise SkippedError("no --grpc ADDRESS was given")
         return self.channel
+
+    def admin(self) -> "Subject":
+        """The same where models are loaded and unloaded; skips if nobody said where."""
+        if self.admin_url is None:
+            raise SkippedError("no --admin URL was given")
+        return replace(self, url=self.admin_url)
 
     def model(self, kind: Kind) -> Model:
         """A model, or skips with why it is not there."""

@@ -8,6 +8,7 @@ from bench.conformance.groups import (
     binary_refusals,
     clients,
     codings,
+    control,
     crowd,
     extras,
     health,
@@ -32,5 +33,6 @@ CASES: Final[tuple[Case, ...]] = collect(
         clients,
         rpc,
         extras,
+        control,
     )
 )
