@@ -61,7 +61,7 @@ class Reason(StrEnum):
     ROLLED_BACK = "RolledBack"
     NO_WAY_BACK = "NoWayBack"  # stable cannot serve, the candidate keeps its share
     # what the user must correct
-    INVALID_SPECIFICATION = "InvalidSpecification"  # older than a rule that it breaks
+    INVALID_SPECIFICATION = "InvalidSpecification"  # breaks a newer rule, or none of CEL
     UNKNOWN_POOL = "UnknownPool"
     NO_ROOM = "NoRoom"  # no node of the pool could ever take a pod
     NAME_CONFLICT = "NameConflict"
