@@ -49,17 +49,28 @@ def rules_of(model: type) -> tuple[Rule, ...]:
     return tuple(mark for mark in marks if isinstance(mark, Rule))
 
 
-def describe(error: ValidationError, *, at: str) -> str:
-    """Say in one line what is wrong with a value found at the path `at`, e.g. `spec`."""
+def describe(error: ValidationError, *, at: str = "") -> str:
+    """Say in one line what is wrong with a value found at the path `at`, e.g. `spec`.
+
+    Of a list whose items are wrong, pydantic says besides that it is too short; that is left out.
+    """
+    complaints = error.errors(include_url=False, include_input=False)
+    places = [complaint["loc"] for complaint in complaints]
     return "; ".join(
         f"{_path(at, complaint['loc'], complaint.get('ctx', {}).get('field', ''))}:"
         f" {complaint['msg']}"
-        for complaint in error.errors(include_url=False, include_input=False)
+        for complaint in complaints
+        if complaint["type"] != "too_short" or not _is_above(complaint["loc"], places)
     )
+
+
+def _is_above(place: tuple[int | str, ...], others: list[tuple[int | str, ...]]) -> bool:
+    """Tell whether one of the others lies inside of this place."""
+    return any(len(other) > len(place) and other[: len(place)] == place for other in others)
 
 
 def _path(root: str, location: tuple[int | str, ...], field: str) -> str:
     text = root
     for part in (*location, *([field] if field else [])):
         text += f"[{part}]" if isinstance(part, int) else f".{part}"
-    return text
+    return text.removeprefix(".") or "the object"

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from slipway_api import names
 from slipway_api.compute_pool import ComputePool
 from slipway_api.model_deployment import Metadata, ModelDeployment
+from slipway_api.rules import describe
 from slipway_api.status import ModelDeploymentStatus
 from slipway_operator.adapters import kube_resources as kinds
 from slipway_operator.adapters.kube import KubeClient
@@ -262,12 +263,9 @@ def _children(
 
 def _unreadable(found: Object, error: ValidationError) -> Unreadable:
     """Read what the operator itself wrote; raises if that breaks a rule too."""
-    broken = (
-        f"{'.'.join(map(str, each['loc'])) or 'the object'}: {each['msg']}"
-        for each in error.errors(include_url=False, include_input=False)
-    )
+    broken = describe(error)
     return Unreadable(
         Metadata.model_validate(found["metadata"]),
         ModelDeploymentStatus.model_validate(found.get("status") or {}),
-        f"{'; '.join(broken)}. Nothing of it is carried out until the specification is corrected",
+        f"{broken}. Nothing of it is carried out until the specification is corrected",
     )

@@ -56,6 +56,15 @@ def test_what_contradicts_itself_is_refused_with_its_place(given, words) -> None
     assert words in complaint(given)
 
 
+def test_one_mistake_is_one_complaint() -> None:
+    one = complaint(expecting(golden(y={"data": [1, 2, 3]})))
+
+    assert one == (
+        "expectations.goldenRequests[0].response.outputs[0].data: shape [2] needs 2 values,"
+        " data has 3"
+    )
+
+
 def test_what_was_recorded_beside_the_tensors_is_ignored() -> None:
     read = Expectations.model_validate(expecting(golden()))
 
