@@ -6,6 +6,7 @@ operator's metrics over its HTTP port.
 
 import asyncio
 import itertools
+import re
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,6 +20,7 @@ from sandbox import dashboards, places
 from slipway_operator.adapters.http_server import HttpServer
 from slipway_operator.adapters.metrics import Metrics, Shown
 from slipway_operator.adapters.router_probe import RouterProbe
+from slipway_operator.render import promql
 from slipway_operator.shell import gauges
 from slipway_operator.shell.routing import RoutingTable
 from slipway_operator.shell.vitals import Vitals
@@ -91,6 +93,15 @@ def operator_metrics(stage: Stage) -> Metrics:
     metrics.reconciled(0.02, error="Conflict")
     metrics.kube_answered("get", 200)
     return metrics
+
+
+def documented_gate() -> str:
+    """Write the query of the page about drift as the operator does."""
+    text = (places.checkout() / "docs" / "drift.md").read_text(encoding="utf-8")
+    (block,) = re.findall(r"```yaml\n(.*?)```", text, re.DOTALL)
+    (metric,) = yaml.safe_load(block)["spec"]["analysis"]["metrics"]
+    values = {"namespace": "ml", "name": "churn", "candidate": "r2", "stable": "r1"}
+    return promql.render(metric["query"], values)
 
 
 async def ask_for_ever(servers: list[ServerProcess]) -> None:
@@ -179,7 +190,9 @@ async def test_every_query_finds_what_is_really_exported(stage: Stage, tmp_path:
         groups = (await prometheus.ask("rules"))["groups"]
         health = {rule["name"]: rule["health"] for group in groups for rule in group["rules"]}
         up = await prometheus.query("up == 0")
+        (apart,) = await prometheus.query(documented_gate())
 
     assert len(alerts) == len(health)
     assert set(health.values()) == {"ok"}, health
     assert up == []
+    assert 0 <= float(apart["value"][1]) <= 1
