@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from bench.conformance import models, peers, results, runner
+from bench.conformance import kserve_sdk, models, peers, results, runner
 from bench.conformance.models import NAMES, Kind
 from bench.conformance.results import Report, Result
 from bench.conformance.runner import Target, UnreachableError
@@ -44,6 +44,9 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--peer", choices=list(peers.PEERS), help="start this server with each of the models"
+    )
+    parser.add_argument(
+        "--kserve-sdk", action="store_true", help="try KServe's Python SDK on it, too"
     )
     options = parser.parse_args(argv)
     if sum(each is not None for each in (options.url, options.export, options.peer)) != 1:
@@ -79,7 +82,7 @@ def main(argv: Sequence[str]) -> int:
             print(path)
         return 0
     try:
-        report = _try_peer(options.peer) if options.peer else _try(options.target)
+        report = _try_peer(options) if options.peer else _try(options)
     except (UnreachableError, NotReadyError) as error:
         print(error, file=sys.stderr)
         return 2
@@ -89,20 +92,29 @@ def main(argv: Sequence[str]) -> int:
     return report.exit_code
 
 
-def _try(target: Target) -> Report:
+def _try(options: argparse.Namespace) -> Report:
     from bench.conformance import suite  # with the clients' libraries, which an export spares
 
-    return asyncio.run(runner.run(target, suite.CASES))
+    report = asyncio.run(runner.run(options.target, suite.CASES))
+    return _with_sdk(report, options.target, log=Progress()) if options.kserve_sdk else report
 
 
-def _try_peer(name: str) -> Report:
-    log = Progress()
+def _with_sdk(report: Report, target: Target, *, log: Log) -> Report:
+    return replace(report, cases=(*report.cases, *kserve_sdk.run(target, log=log)))
+
+
+def _try_peer(options: argparse.Namespace) -> Report:
+    log, name = Progress(), options.peer
     with peers.exported() as repository:
         found = {
             NAMES[kind]: _try_model(name, kind, repository=repository, log=log)
             for kind in peers.PEERS[name].kinds
         }
-    return results.summed(name, found)
+        report = results.summed(name, found)
+        if not options.kserve_sdk:
+            return report
+        with peers.serving(name, Kind.SIMPLE, repository=repository, log=log) as target:
+            return _with_sdk(report, target, log=log)
 
 
 def _try_model(name: str, kind: Kind, *, repository: Path, log: Log) -> Report:

@@ -24,11 +24,16 @@ def body(signature: Signature) -> dict[str, Any]:
                 "name": spec.name,
                 "datatype": str(spec.datatype),
                 "shape": list(row[spec.name].shape),
-                "data": row[spec.name].ravel().tolist(),
+                "data": _readable(row[spec.name].ravel().tolist()),
             }
             for spec in signature.inputs
         ]
     }
+
+
+def _readable(values: list[Any]) -> list[Any]:
+    """Floats as a person would write them."""
+    return [round(value, 2) if isinstance(value, float) else value for value in values]
 
 
 def is_short(signature: Signature) -> bool:

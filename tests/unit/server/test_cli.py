@@ -86,3 +86,9 @@ def test_several_large_inputs_have_no_short_example():
     large = [TensorSpec(name, Datatype.FP32, (-1, 1000)) for name in "ab"]
 
     assert example.curl(signature(*large), url=URL, model="m") is None
+
+
+def test_the_example_has_numbers_that_a_person_would_write():
+    (tensor,) = example.body(signature(TensorSpec("x", Datatype.FP32, (-1, 4))))["inputs"]
+
+    assert tensor["data"] == [0.0, 0.64, 0.27, 0.91]
