@@ -4,6 +4,7 @@ import asyncio
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector
 
@@ -20,7 +21,11 @@ from slipway_server.metrics import Metrics
 from slipway_server.ports import Ports
 from slipway_server.settings import AccessLogFormat, Settings
 from slipway_server.starting import ModelStart
+from slipway_server.storage.fetch import Progress, Silence
+from slipway_server.storage.patience import Patience
 from slipway_server.switchboard import Switchboard
+
+_SILENCE: Final = Silence()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +38,16 @@ class Served:
     grpc_port: int
 
 
-async def serve(settings: Settings, *, announce: Callable[[Served], None] | None = None) -> None:
+async def serve(
+    settings: Settings,
+    *,
+    announce: Callable[[Served], None] | None = None,
+    progress: Progress = _SILENCE,
+) -> None:
     """Run a server from start to drained; LoadError when its models cannot be served.
 
-    `announce` is told once they are; lines for a pod's log by default.
+    `announce` is told once they are; lines for a pod's log by default. `progress` is told of
+    downloads.
     """
     stop = stop_on_signals()
     workers = Workers(
@@ -53,7 +64,8 @@ async def serve(settings: Settings, *, announce: Callable[[Served], None] | None
     _watch_sizes(metrics, registry)
     metrics.show_providers(registry.all)
     attempts = Attempts(metrics, _access_log(settings), known=dataplane.named)
-    models = ModelStart(settings, registry, dataplane, gone=metrics.forget, say=_say)
+    patience = Patience(say=_say, progress=progress)
+    models = ModelStart(settings, registry, dataplane, gone=metrics.forget, patience=patience)
     ports = Ports(settings, dataplane, attempts, collectors=collectors)
     http = ports.http(settings.host, settings.http_port)
     grpc = ports.grpc(settings.host, settings.grpc_port)

@@ -153,8 +153,9 @@ def _serve(settings: Settings) -> int:
     import uvloop
 
     from slipway_server import build
+    from slipway_server.terminal import ProgressBar
 
-    uvloop.run(build.serve(settings, announce=_announce))
+    uvloop.run(build.serve(settings, announce=_announce, progress=ProgressBar()))
     return 0
 
 
@@ -181,8 +182,10 @@ def _announce(served: Any) -> None:
 def _inspect(settings: Settings, *, is_json: bool) -> int:
     from slipway_server.loading import load
     from slipway_server.storage.patience import Patience
+    from slipway_server.terminal import ProgressBar
 
-    model = load(settings, Patience(say=lambda line: print(line, file=sys.stderr)))
+    patience = Patience(say=lambda line: print(line, file=sys.stderr), progress=ProgressBar())
+    model = load(settings, patience)
     signature = model.backend.signature
     best_s = min(_timed(model) for _ in range(_RUNS))
     if is_json:

@@ -54,7 +54,8 @@ class _Run:
         directory = settings.model_dir / "bytes"
         path = _kept(directory, settings.model_digest)
         if path is None:
-            path = self._patience.run(lambda: fetch.fetch(location, directory))
+            progress = self._patience.progress
+            path = self._patience.run(lambda: fetch.fetch(location, directory, progress))
         self.phase = LoadPhase.VERIFY
         actual = digest.of(path)
         _verify(settings.model_digest, actual)

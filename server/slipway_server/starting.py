@@ -25,17 +25,16 @@ class ModelStart:
         dataplane: Dataplane,
         *,
         gone: Callable[[Model], None],
-        say: Callable[[str], None],
+        patience: Patience,
     ) -> None:
-        self._settings, self._registry, self._say = settings, registry, say
-        self._patience = Patience(say=say)
+        self._settings, self._registry, self._patience = settings, registry, patience
         self.control: Control | None = None
         if settings.model_repository is not None:
             self.control = Control(
                 Repository(settings.model_repository),
                 registry,
                 dataplane,
-                load=partial(_load_version, settings, self._patience, say),
+                load=partial(_load_version, settings, patience),
                 gone=gone,
                 fixed=settings.model_name,
                 patience_s=settings.drain_s,
@@ -46,7 +45,7 @@ class ModelStart:
         if self._settings.model_uri:
             model = await run_in_thread(partial(load, self._settings, self._patience))
             self._registry.publish([model])
-            _tell(model, self._say)
+            _tell(model, self._patience.say)
         if self.control is not None:
             failures = await self.control.start(self._settings.load_models)
             if failures and self._settings.exit_on_error:
@@ -57,7 +56,7 @@ class ModelStart:
                     "lay one at NAME/1/model.onnx in it"
                 )
             for err in failures.values():
-                self._say(f"{err.message}; the other models are served")
+                self._patience.say(f"{err.message}; the other models are served")
 
 
 def _failure(failures: Mapping[str, LoadError]) -> LoadError:
@@ -79,9 +78,7 @@ def _tell(model: Model, say: Callable[[str], None]) -> None:
         )
 
 
-def _load_version(
-    settings: Settings, patience: Patience, say: Callable[[str], None], *, version: Version
-) -> Model:
+def _load_version(settings: Settings, patience: Patience, *, version: Version) -> Model:
     """As the model of the settings is loaded; errors name its place in the repository only."""
     own = replace(
         settings,
@@ -98,5 +95,5 @@ def _load_version(
         root = f"{version.path.parents[1].absolute()}/"
         message = err.message.replace(f"file://{root}", "").replace(root, "")
         raise LoadError(message, is_permanent=err.is_permanent, phase=err.phase) from err
-    _tell(model, say)
+    _tell(model, patience.say)
     return model

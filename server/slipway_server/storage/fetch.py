@@ -3,6 +3,7 @@
 Each function makes one attempt and raises LoadError, permanent or not; `patience` repeats.
 """
 
+import contextlib
 import http.client
 import os
 import re
@@ -13,7 +14,7 @@ import urllib.request
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from pathlib import Path, PurePosixPath
-from typing import Final, assert_never
+from typing import Final, Protocol, assert_never
 
 import obstore
 from obstore import exceptions as obstore_errors
@@ -29,7 +30,33 @@ _REGION_DEFAULT: Final = "us-east-1"
 _TRANSIENT_STATUSES: Final = frozenset({408, 425, 429})
 
 
-def fetch(location: Location, directory: Path) -> Path:
+class Progress(Protocol):
+    """Who is told how a download goes; sizes in bytes."""
+
+    def begin(self, name: str, total: int | None) -> None:
+        """A download begins, or begins anew; its size may be unknown."""
+
+    def advance(self, count: int) -> None:
+        """So much more is there."""
+
+    def end(self) -> None:
+        """It is over, whether it came to its end or not."""
+
+
+class Silence:
+    """Nobody is told."""
+
+    def begin(self, name: str, total: int | None) -> None:
+        """See `Progress`."""
+
+    def advance(self, count: int) -> None:
+        """See `Progress`."""
+
+    def end(self) -> None:
+        """See `Progress`."""
+
+
+def fetch(location: Location, directory: Path, progress: Progress) -> Path:
     """Make the model readable as a local file or directory and return its path.
 
     Remote bytes are written below `directory`, which is emptied first.
@@ -40,11 +67,28 @@ def fetch(location: Location, directory: Path) -> Path:
                 raise LoadError(f"{describe(location)} does not exist")
             return location.path
         case HttpFile():
-            return _fetch_http(location, _emptied(directory))
+            with contextlib.closing(_Told(progress)) as told:
+                return _fetch_http(location, _emptied(directory), told)
         case S3Objects():
-            return _fetch_s3(location, _emptied(directory))
+            with contextlib.closing(_Told(progress)) as told:
+                return _fetch_s3(location, _emptied(directory), told)
         case _:
             assert_never(location)
+
+
+class _Told:
+    """Writes what comes, and tells how it goes."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.begin: Final = progress.begin
+        self.close: Final = progress.end
+
+    def write(self, chunks: Iterable[bytes], target: Path) -> None:
+        with target.open("wb") as file:
+            for chunk in chunks:
+                file.write(chunk)
+                self._progress.advance(len(chunk))
 
 
 def _emptied(directory: Path) -> Path:
@@ -56,13 +100,14 @@ def _emptied(directory: Path) -> Path:
     return directory
 
 
-def _fetch_http(location: HttpFile, directory: Path) -> Path:
+def _fetch_http(location: HttpFile, directory: Path, told: _Told) -> Path:
     target = directory / location.file_name
     request = urllib.request.Request(location.url, headers={"User-Agent": "slipway-server"})
     try:
         with urllib.request.urlopen(request, timeout=STALL_S) as answer:
-            _write(iter(lambda: answer.read(CHUNK_BYTES), b""), target)
             expected = answer.headers.get("Content-Length")
+            told.begin(location.file_name, None if expected is None else int(expected))
+            told.write(iter(lambda: answer.read(CHUNK_BYTES), b""), target)
     except urllib.error.HTTPError as err:
         raise _refused(location, err.code) from err
     except (OSError, http.client.HTTPException) as err:
@@ -117,24 +162,25 @@ def s3_store(bucket: str, environ: Mapping[str, str]) -> S3Store:
     )
 
 
-def _fetch_s3(location: S3Objects, directory: Path) -> Path:
+def _fetch_s3(location: S3Objects, directory: Path, told: _Told) -> Path:
     try:
         store = s3_store(location.bucket, os.environ)
-        keys = _keys(store, location.key)
-        if keys is None:
-            target = directory / PurePosixPath(location.key).name
-            _write(obstore.get(store, location.key).stream(CHUNK_BYTES), target)
-            return target
-        for key in keys:
+        name, found = PurePosixPath(location.key).name, _sizes(store, location.key)
+        if isinstance(found, int):
+            told.begin(name, found)
+            told.write(obstore.get(store, location.key).stream(CHUNK_BYTES), directory / name)
+            return directory / name
+        told.begin(name, sum(found.values()))
+        for key in found:
             target = _inside(directory, key.removeprefix(location.key + "/"))
-            _write(obstore.get(store, key).stream(CHUNK_BYTES), target)
+            told.write(obstore.get(store, key).stream(CHUNK_BYTES), target)
     except FileNotFoundError as err:
         raise _refused(location, 404) from err
     except (obstore_errors.PermissionDeniedError, obstore_errors.UnauthenticatedError) as err:
         raise _refused(location, 403) from err
     except obstore_errors.BaseError as err:
         raise _s3_trouble(location, err) from err
-    if not keys:
+    if not found:
         raise _refused(location, 404)
     return directory
 
@@ -148,11 +194,12 @@ def _s3_trouble(location: S3Objects, err: Exception) -> LoadError:
     return LoadError(f"{describe(location)} could not be downloaded: {reason}", is_permanent=False)
 
 
-def _keys(store: S3Store, key: str) -> list[str] | None:
-    """None when the key is an object, else the keys of all objects below it."""
+def _sizes(store: S3Store, key: str) -> int | Mapping[str, int]:
+    """The size of an object, or those of all objects below the key."""
     try:
-        if obstore.head(store, key)["size"] > 0:
-            return None
+        size: int = obstore.head(store, key)["size"]
+        if size > 0:
+            return size
     except FileNotFoundError:
         pass
     pages = obstore.list(store, prefix=key + "/")
@@ -160,10 +207,10 @@ def _keys(store: S3Store, key: str) -> list[str] | None:
     return _without_markers(sizes)
 
 
-def _without_markers(sizes: Mapping[str, int]) -> list[str]:
-    """Keys without the empty objects that some tools write for a folder."""
+def _without_markers(sizes: Mapping[str, int]) -> Mapping[str, int]:
+    """Without the empty objects that some tools write for a folder."""
     folders = {str(parent) for key in sizes for parent in PurePosixPath(key).parents}
-    return [key for key, size in sizes.items() if size > 0 or key not in folders]
+    return {key: size for key, size in sizes.items() if size > 0 or key not in folders}
 
 
 def _inside(directory: Path, relative: str) -> Path:
@@ -172,9 +219,3 @@ def _inside(directory: Path, relative: str) -> Path:
         raise LoadError(f"the object name '{relative}' leads out of the model directory")
     target.parent.mkdir(parents=True, exist_ok=True)
     return target
-
-
-def _write(chunks: Iterable[bytes], target: Path) -> None:
-    with target.open("wb") as file:
-        for chunk in chunks:
-            file.write(chunk)

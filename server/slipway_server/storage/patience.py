@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
 from slipway_server.core.errors import LoadError
+from slipway_server.storage.fetch import Progress, Silence
 
 T = TypeVar("T")
 
@@ -16,9 +17,10 @@ PAUSES_S: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """How long to try. `say` is told of each failure that is not the last."""
+    """How long to try. `say` is told of each failure that is not the last, `progress` of bytes."""
 
     say: Callable[[str], None]
+    progress: Progress = field(default_factory=Silence)
     pauses_s: tuple[float, ...] = PAUSES_S
     sleep: Callable[[float], None] = time.sleep
 

@@ -1,5 +1,6 @@
 """The command line: what options mean, and the example that a person is given."""
 
+import io
 import json
 import shlex
 from pathlib import Path
@@ -10,6 +11,7 @@ from slipway_server import cli, example
 from slipway_server.core.signature import Signature, TensorSpec
 from slipway_server.core.tensors import Datatype
 from slipway_server.rest import convert
+from slipway_server.terminal import ProgressBar
 
 FOLDER = Path("/somewhere")
 URL = "http://127.0.0.1:8080"
@@ -92,3 +94,33 @@ def test_the_example_has_numbers_that_a_person_would_write():
     (tensor,) = example.body(signature(TensorSpec("x", Datatype.FP32, (-1, 4))))["inputs"]
 
     assert tensor["data"] == [0.0, 0.64, 0.27, 0.91]
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize("total", [4_000_000, None])
+def test_a_download_is_shown_as_a_bar_that_goes_when_it_is_over(total):
+    out = Terminal()
+    bar = ProgressBar(out)
+
+    bar.begin("churn.onnx", total)
+    bar.advance(1_000_000)
+    bar.end()
+
+    assert "churn.onnx" in out.getvalue()
+    assert out.getvalue().endswith("\r")
+    assert "4.00M" in out.getvalue() or total is None
+
+
+def test_no_bar_is_written_where_there_is_no_terminal():
+    out = io.StringIO()
+    bar = ProgressBar(out)
+
+    bar.begin("churn.onnx", 10)
+    bar.advance(10)
+    bar.end()
+
+    assert out.getvalue() == ""

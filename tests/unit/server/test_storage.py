@@ -89,10 +89,10 @@ def test_a_local_path_is_used_where_it_is(tmp_path):
     file = tmp_path / "m.onnx"
     file.touch()
 
-    assert file == fetch.fetch(LocalPath(file), tmp_path / "unused")
+    assert file == fetch.fetch(LocalPath(file), tmp_path / "unused", fetch.Silence())
     assert not (tmp_path / "unused").exists()
     with pytest.raises(LoadError, match="does not exist") as caught:
-        fetch.fetch(LocalPath(tmp_path / "none"), tmp_path)
+        fetch.fetch(LocalPath(tmp_path / "none"), tmp_path, fetch.Silence())
     assert caught.value.is_permanent
 
 
