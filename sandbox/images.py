@@ -79,7 +79,6 @@ RECIPES: Final[Mapping[BuiltImage, Recipe]] = {
         target="server",
         requirements=("requirements/build.txt", "requirements/server.txt"),
         sources=(*PACKAGING, "crds/slipway_api", "server/slipway_server"),
-        stages_before=("requirements/server-gpu.txt",),
     ),
 }
 
