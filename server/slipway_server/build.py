@@ -36,6 +36,7 @@ class Served:
     host: str
     http_port: int
     grpc_port: int
+    admin_port: int | None = None
 
 
 async def serve(
@@ -79,7 +80,8 @@ async def serve(
 
     async def bring_up() -> None:
         await models.bring_up()
-        (announce or _announce)(Served(registry.all(), settings.host, http.port, grpc.port))
+        where = (settings.host, http.port, grpc.port, admin.number if admin else None)
+        (announce or _announce)(Served(registry.all(), *where))
 
     more = [admin] if admin else []
     life = Lifecycle(dataplane, registry, http=http, grpc=grpc, either=switchboard, more=more)

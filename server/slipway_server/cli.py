@@ -72,7 +72,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     options = parser.parse_args(argv)
     if options.command == "serve" and not (options.model or options.model_repository):
         serve.error("give a MODEL or --model-repository DIR")
-    if options.command == "serve" and options.admin_port and not options.model_repository:
+    if (
+        options.command == "serve"
+        and options.admin_port is not None
+        and not options.model_repository
+    ):
         serve.error("--admin-port is for the models of --model-repository DIR")
     return options
 
@@ -169,7 +173,10 @@ def _announce(served: Any) -> None:
             print(f"  {line}")
         print()
     print(f"  REST  {url}")
-    print(f"  gRPC  {_shown(served.host)}:{served.grpc_port}\n")
+    print(f"  gRPC  {_shown(served.host)}:{served.grpc_port}")
+    if served.admin_port is not None:
+        print(f"  admin 127.0.0.1:{served.admin_port}, REST and gRPC: load and unload")
+    print()
     commands = (
         example.curl(model.backend.signature, url=url, model=model.name) for model in served.models
     )
@@ -208,7 +215,7 @@ def _inspect(settings: Settings, *, is_json: bool) -> int:
     print(f"digest    {model.digest}")
     print(f"batching  {_batching(model)}")
     print(f"provider  {_provider(model.backend.placement)}")
-    print(f"one row   {best_s * 1e3:.3f} ms on {settings.threads} thread(s)")
+    print(f"one row   {best_s * 1e3:.3f} ms, threads: {settings.threads}")
     for line in _tensors(signature):
         print(line)
     return 0

@@ -170,6 +170,9 @@ class Control:
             if self._registry.get(model.name, model.version) is None:
                 self._gone(model)
         del ends, models, model
+        # Here and not in a thread, where whatever ends would be told of it. It takes milliseconds:
+        # what the server began with is out of the collector's sight.
+        gc.collect()
         await run_in_thread(_give_back)
         return have_ended
 
@@ -186,12 +189,7 @@ def refuse_parameters(names: Iterable[str]) -> None:
 
 
 def _give_back() -> None:
-    """Give memory that is free back to the system: glibc keeps it for the process otherwise.
-
-    Requests are cycles that name their model. A collection takes milliseconds: what the server
-    began with is out of its sight.
-    """
-    gc.collect()
+    """Give memory that is free back to the system: glibc keeps it for the process otherwise."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)

@@ -108,8 +108,9 @@ def _add_older_routes(app: FastAPI, dataplane: Dataplane) -> None:
         ok = {"error_code": "OK", "error_message": ""}
         found = dataplane.models(name, version)
         states = [{"version": m.version, "state": "AVAILABLE", "status": ok} for m in found]
-        fields = {"name": name, "ready": dataplane.is_ready, "model_version_status": states}
-        return _json(fields, 200 if dataplane.is_ready else 503)
+        is_ready = dataplane.is_model_ready(name, version)
+        fields = {"name": name, "ready": is_ready, "model_version_status": states}
+        return _json(fields, 200 if is_ready else 503)
 
 
 def _add_error_handlers(app: FastAPI) -> None:

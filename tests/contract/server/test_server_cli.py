@@ -56,6 +56,42 @@ def test_serve_prints_a_curl_that_works_and_ends_with_ctrl_c(models: Path, tmp_p
     assert code == 0
 
 
+def test_serve_takes_a_folder_of_models(models: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / "repository" / name / "1").mkdir(parents=True)
+        target = tmp_path / "repository" / name / "1" / "model.onnx"
+        target.write_bytes((models / "identity.onnx").read_bytes())
+    screen = tmp_path / "screen"
+    ports = ("--http-port", "0", "--grpc-port", "0", "--admin-port", "0")
+    options = ("--model-repository", str(tmp_path / "repository"), "--load-model", "b", *ports)
+    with screen.open("wb") as out:
+        process = subprocess.Popen(command("serve", *options), env=ENVIRONMENT, stdout=out)
+    try:
+        until(lambda: "Ctrl-C ends it." in screen.read_text(), what="it says where it serves")
+    finally:
+        process.send_signal(2)
+        process.wait(DEADLINE_S)
+
+    text = screen.read_text()
+    assert "b is served, version 1" in text
+    assert "a is served" not in text
+    assert re.search(r"^  admin 127\.0\.0\.1:\d+", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((), "give a MODEL or --model-repository DIR"),
+        (("model.onnx", "--admin-port", "0"), "--admin-port is for the models of"),
+    ],
+)
+def test_serve_wants_something_to_serve(arguments, words) -> None:
+    done = ended("serve", *arguments)
+
+    assert done.returncode == 2
+    assert words in done.stderr
+
+
 def test_inspect_tells_what_a_model_takes_and_gives(models: Path) -> None:
     text = ended("inspect", str(models / "identity.onnx"))
     fields = json.loads(ended("inspect", str(models / "identity.onnx"), "-o", "json").stdout)
