@@ -30,7 +30,8 @@ BELOW, ABOVE, OTHER, MISSING = "(below)", "(above)", "(other)", "(missing)"
 
 
 class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # Built when a profile is read, not at every start.
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class _Feature(_Value):

@@ -114,6 +114,8 @@ class Predictions:
 
     def add(self, rows: Array) -> None:
         """Count rows of shape (rows, columns)."""
+        if rows.shape[1] > WIDTH_MAX:
+            return
         is_one = rows.shape[1] == 1
         if self.datatype in (Datatype.FP16, Datatype.BF16, Datatype.FP32, Datatype.FP64):
             rows = profiles.numbers(rows, self.datatype)
@@ -243,6 +245,6 @@ def _blocks(found: Sequence[tuple[Array, Entry]]) -> list[Array]:
     for array, entry in found:
         if array.ndim in (1, 2) and len(array):
             rows = array.reshape(len(array), -1)[:: _step(entry)]
-            if 0 < rows.shape[1] <= WIDTH_MAX:
+            if rows.shape[1]:
                 by_width.setdefault(rows.shape[1], []).append(rows)
     return [rows[0] if len(rows) == 1 else np.concatenate(rows) for rows in by_width.values()]

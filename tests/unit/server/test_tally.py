@@ -70,6 +70,19 @@ def test_features_are_counted_by_the_profiles_bins():
     assert found.row_count == 7
 
 
+def test_of_a_wide_input_the_columns_of_the_profile_are_counted():
+    spec = TensorSpec("x", Datatype.FP32, (-1, 5000))
+    last = AGE.model_copy(update={"column": 4999})
+    found = Tally(Signature((spec,), (Y,)), Profile(rows=1, features=(last,)), rows_per_s=1000)
+    one = entry(Y, np.zeros(1, np.float32))
+    one.feed = {"x": np.full((1, 5000), 15, np.float32)}
+
+    found.add([one])
+    found.count()
+
+    assert found.features()[0][1] == [0, 1, 0, 0, 0]
+
+
 def test_batches_that_wait_are_counted_together():
     found = tally(Y, AGE)
 
