@@ -114,7 +114,7 @@ def test_every_alert_has_a_page_and_every_page_an_alert(monitoring: dict[str, Ob
 def test_the_dashboard_shows_stable_left_and_candidate_right(
     monitoring: dict[str, Object],
 ) -> None:
-    text = monitoring["ConfigMap/slipway-dashboard"]["data"]["expectations.json"]
+    text = monitoring["ConfigMap/slipway-dashboard"]["data"]["slipway.json"]
     panels = {panel["title"]: panel["gridPos"] for panel in json.loads(text)["panels"]}
     pairs = [title.partition(":")[0] for title in panels if title.endswith(": stable")]
 
