@@ -7,9 +7,9 @@ are up before old ones go, and what was asked of those is answered.
 import asyncio
 import ctypes
 import gc
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from slipway_server.core.dataplane import Dataplane
 from slipway_server.core.errors import ErrorKind, LoadError, ServingError
@@ -50,7 +50,7 @@ class Control:
         self._load, self._gone, self._fixed = load, gone, fixed
         self._patience_s = patience_s
         self._lock = asyncio.Lock()
-        self._retiring: set[asyncio.Task[bool]] = set()
+        self._going: set[asyncio.Task[Any]] = set()
 
     async def start(self, wanted: Sequence[str]) -> dict[str, LoadError]:
         """Load these, or all that there are; returns why those that failed did.
@@ -62,8 +62,10 @@ class Control:
         failures: dict[str, LoadError] = {}
         for name in names:
             self._registry.note(Standing(name, "", State.LOADING))
+        for name in names:
             try:
-                await self._bring_up(name)
+                async with self._lock:
+                    await self._bring_up(name)
             except LoadError as err:
                 failures[name] = err
             except ServingError as err:
@@ -77,15 +79,28 @@ class Control:
         Then what was served before goes on.
         """
         self._check(name)
+        await self._finish(self._load_it(name))
+
+    async def unload(self, name: str) -> None:
+        """Serve it no more; returns once it is done with what it was asked, or with patience."""
+        self._check(name)
+        await self._finish(self._unload_it(name))
+
+    async def _finish(self, change: Coroutine[Any, Any, object]) -> None:
+        """Wait for a change, which goes on to its end though the client may leave before."""
+        task = asyncio.create_task(change)
+        self._going.add(task)
+        task.add_done_callback(self._going.discard)
+        await asyncio.shield(task)
+
+    async def _load_it(self, name: str) -> None:
         async with self._lock:
             try:
                 await self._bring_up(name)
             except LoadError as err:
                 raise ServingError(ErrorKind.BROKEN_MODEL, err.message) from err
 
-    async def unload(self, name: str) -> None:
-        """Serve it no more; returns once it is done with what it was asked, or with patience."""
-        self._check(name)
+    async def _unload_it(self, name: str) -> None:
         async with self._lock:
             models = self._registry.withdraw(name)
             if not models and self._registry.standing(name) is None:
@@ -100,7 +115,11 @@ class Control:
 
     async def index(self, *, is_ready: bool = False) -> tuple[Standing, ...]:
         """How every model stands, those included that only lie in the repository."""
-        for name in await run_in_thread(self._repository.names):
+        try:
+            names = await run_in_thread(self._repository.names)
+        except LoadError as err:
+            raise ServingError(ErrorKind.INTERNAL, err.message) from err
+        for name in names:
             if name != self._fixed and not self._registry.knows(name):
                 standing = Standing(name, "", State.UNAVAILABLE, "not loaded", is_wanted=False)
                 self._registry.note(standing)
@@ -142,8 +161,8 @@ class Control:
             )
             raise
         task = asyncio.create_task(self._retire(self._registry.publish(models)))
-        self._retiring.add(task)
-        task.add_done_callback(self._retiring.discard)
+        self._going.add(task)
+        task.add_done_callback(self._going.discard)
 
     def _loaded(self, name: str, served: Sequence[Model]) -> list[Model]:
         """All versions, in a thread; what has not changed stays what it is."""

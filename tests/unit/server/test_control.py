@@ -242,3 +242,18 @@ async def test_the_name_of_the_servers_own_model_is_taken(house):
     failures = await house.start()
 
     assert "has the name of the server's own" in failures["own"].message
+
+
+async def test_a_load_goes_on_though_its_client_has_left(house):
+    house.lay("a", "1")
+    await house.start()
+    house.lay("b", "1")
+
+    asked = asyncio.create_task(house.control.load("b"))
+    await asyncio.sleep(0)
+    asked.cancel()
+
+    async with asyncio.timeout(DEADLINE_S):
+        while house.registry.get("b", None) is None:
+            await asyncio.sleep(0.001)
+    assert await house.ask("b") == "1"

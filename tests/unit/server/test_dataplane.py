@@ -1,10 +1,12 @@
 """The use cases, on a real model in this process."""
 
 import asyncio
+import threading
 
 import numpy as np
 import pytest
 
+from slipway_server.backends.placement import Placement
 from slipway_server.core.dataplane import Dataplane
 from slipway_server.core.errors import ErrorKind, ServingError
 from slipway_server.core.registry import Model, Registry, Standing, State
@@ -148,3 +150,33 @@ async def test_a_retired_model_answers_what_it_was_asked(dataplane, registry, ma
     assert ended
     assert (await asked).model_version == "1"
     assert dataplane.queues() == {}
+
+
+class Stuck:
+    """A backend whose inferences wait for a gate."""
+
+    platform, name = "test", "test"
+    placement = Placement("cpu", "cpu")
+
+    def __init__(self, signature) -> None:
+        self.signature, self.gate = signature, threading.Event()
+
+    def infer(self, feed, outputs):
+        assert self.gate.wait(5)
+        return [feed["x"], np.array([2])]
+
+
+async def test_a_model_that_hangs_is_retired_without_its_last_answer(
+    dataplane, registry, make_model
+):
+    backend = Stuck(make_model("scale", "1").backend.signature)
+    serve(registry, Model("scale", "1", backend))
+    asked = asyncio.create_task(dataplane.infer(request()))
+    await asyncio.sleep(0.01)
+
+    (model,) = registry.withdraw("scale")
+    ended = await dataplane.retire(model, patience_s=0.01)
+
+    assert not ended
+    backend.gate.set()
+    assert (await asyncio.wait_for(asked, 5)).model_version == "1"
