@@ -23,6 +23,8 @@ from slipway_server.switchboard import cannot_listen
 _BACKLOG: Final = 2048
 _POLL_S: Final = 0.02
 _LOOK_S: Final = 1.0
+_STREAMS_MAX: Final = 1024  # requests at once on one gRPC connection
+_PING_MS_MIN: Final = 10_000  # the least that gRPC's own clients may be set to
 
 
 class _Uvicorn(uvicorn.Server):
@@ -115,6 +117,12 @@ class GrpcListener:
                 ("grpc.max_receive_message_length", message_bytes_max),
                 ("grpc.max_send_message_length", -1),
                 ("grpc.so_reuseport", 0),
+                ("grpc.max_concurrent_streams", _STREAMS_MAX),
+                # Clients that look whether a connection lives may do so, also between requests,
+                # and the third ping too many ends the connection.
+                ("grpc.http2.min_ping_interval_without_data_ms", _PING_MS_MIN),
+                ("grpc.http2.max_ping_strikes", 2),
+                ("grpc.keepalive_permit_without_calls", 1),
             ]
         )
         self._server.add_generic_rpc_handlers((service.handler(), health.handler()))

@@ -80,14 +80,14 @@ def _infer(model: Model) -> dict[str, Any]:
         "type": "object",
         "required": ["inputs"],
         "properties": {
-            "id": {"type": "string"},
+            "id": {"type": ["string", "null"]},
             "inputs": {
                 "type": "array",
                 "minItems": len(inputs),
                 "maxItems": len(inputs),
                 "items": {"oneOf": inputs},
             },
-            "outputs": {"type": "array", "items": names},
+            "outputs": {"type": ["array", "null"], "items": names},
         },
     }
     response = {
