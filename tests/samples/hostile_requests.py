@@ -97,6 +97,15 @@ BODIES = [
         "must be values of FP32",
         path=PREDICT,
     ),
+    Hostile(
+        "nine million empty lists",
+        with_data(b"[" + b",".join([b"[]"] * 4_500_000) + b"]"),
+        "more than 8388608 values",
+        status=413,
+    ),
+    Hostile(
+        "nine million zeros", with_data(b"[" + b"0," * 9_000_000 + b"0]"), "values", status=413
+    ),
     Hostile("ragged data", text(tensor(data=[[1], [1, 2]])), "not a regular array"),
     Hostile("rows and a number", text(tensor(data=[[1], 2])), "not a regular array"),
     Hostile("a negative size", text(tensor(shape=[-1, -1])), ">= 0"),

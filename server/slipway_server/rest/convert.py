@@ -12,6 +12,7 @@ import numpy as np
 import orjson
 
 from slipway_server.core import tensors
+from slipway_server.core.errors import ErrorKind, ServingError
 from slipway_server.core.signature import DYNAMIC, Signature
 from slipway_server.core.tensors import (
     DTYPES,
@@ -26,6 +27,7 @@ from slipway_server.core.tensors import (
 from slipway_server.rest import numbers
 
 _JSON: Final = orjson.OPT_SERIALIZE_NUMPY
+VALUES_MAX: Final = 2**23  # of JSON: half a gigabyte in lists, if they are small
 _PRIMITIVES: Final = (str, int, float, bool)
 
 
@@ -133,8 +135,20 @@ _ALL_JSON: Final = Wanted()
 
 
 def _parse(body: bytes) -> dict[str, Any]:
+    _check_values(body)
     fields = numbers.parse(body) if len(body) >= numbers.BYTES_MIN else None
-    return parse_object(body) if fields is None else fields
+    return _object(body) if fields is None else fields
+
+
+def _check_values(body: bytes) -> None:
+    """Refuse what would take many times its size in memory: two bytes may become seventy."""
+    if len(body) <= VALUES_MAX:
+        return
+    if sum(map(body.count, (b",", b"[", b"{"))) > VALUES_MAX:
+        raise ServingError(
+            ErrorKind.TOO_LARGE,
+            f"the request body has more than {VALUES_MAX} values in JSON; send binary tensors",
+        )
 
 
 def parse_object(body: bytes) -> dict[str, Any]:
@@ -143,6 +157,11 @@ def parse_object(body: bytes) -> dict[str, Any]:
     The parser goes 1024 lists and objects deep, without recursion; `data` may be nested as deep as
     a tensor, parameters not at all, and what else there is nobody looks at.
     """
+    _check_values(body)
+    return _object(body)
+
+
+def _object(body: bytes) -> dict[str, Any]:
     try:
         fields = orjson.loads(body)
     except orjson.JSONDecodeError as err:

@@ -12,7 +12,7 @@ from slipway_server.core.classification import top_classes
 from slipway_server.core.errors import MESSAGE_CHARS_MAX, ErrorKind, ServingError
 from slipway_server.core.signature import Signature, TensorSpec
 from slipway_server.core.tensors import DTYPES, Datatype, Header
-from slipway_server.rest import coding, convert, errors
+from slipway_server.rest import coding, convert, errors, numbers
 from slipway_server.rest.codec import Body, OpenInference
 from slipway_server.rest.infer import header_length
 from slipway_server.rest.predict import Predict
@@ -163,6 +163,37 @@ def test_arbitrary_requests_are_read_or_refused(fields, tail, lie, is_whole):
         if isinstance(found, tuple):
             found = outcome(SIGNATURE.feed, found[0].inputs)
         assert isinstance(found, dict) or found in (ErrorKind.INVALID_INPUT, ErrorKind.UNSUPPORTED)
+
+
+NUMBERS = st.one_of(
+    st.integers(-(2**65), 2**65).map(str),
+    st.floats(allow_nan=False, allow_infinity=False).map(repr),
+    st.sampled_from(["1e400", "-0.0", "1E5", "true", "null", '"1"', '"["', "{}", "[1]", "00"]),
+)
+
+
+@given(
+    st.lists(NUMBERS, max_size=4),
+    st.sampled_from([*Datatype]),
+    st.sampled_from(["", ',"data":[1]', ',"parameters":{"a":[1]}', ',"x":[1,[2]]']),
+)
+def test_both_parsers_take_the_same_and_make_the_same_of_it(data, datatype, more):
+    """Large bodies go through another one than small ones."""
+    entry = f'"name":"x","datatype":"{datatype}","shape":[{len(data)}],"data":[{",".join(data)}]'
+    body = f'{{"inputs":[{{{entry}{more}}}]}}'.encode()
+    padded = body + b" " * numbers.BYTES_MIN
+
+    small, large = (
+        outcome(convert.decode, each, model_name="m", model_version=None) for each in (body, padded)
+    )
+
+    if isinstance(small, tuple):
+        (one,), (other,) = small[0].inputs, large[0].inputs
+        assert one.array.dtype == other.array.dtype
+        assert one.array.tobytes() == other.array.tobytes() or datatype is Datatype.BYTES
+        assert one.array.tolist() == other.array.tolist()
+    else:
+        assert small is large
 
 
 @given(st.binary(max_size=200), st.sampled_from([b"gzip", b"deflate", b"x-gzip", b"identity"]))
