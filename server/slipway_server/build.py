@@ -19,11 +19,13 @@ from slipway_server.distributions.exposition import Distributions
 from slipway_server.lifecycle import Lifecycle, stop_on_signals
 from slipway_server.metrics import Metrics
 from slipway_server.ports import Ports
+from slipway_server.protection import Protection, protection
 from slipway_server.settings import AccessLogFormat, Settings
 from slipway_server.starting import ModelStart
 from slipway_server.storage.fetch import Progress, Silence
 from slipway_server.storage.patience import Patience
 from slipway_server.switchboard import Switchboard
+from slipway_server.watched import watch
 
 _SILENCE: Final = Silence()
 
@@ -36,7 +38,8 @@ class Served:
     host: str
     http_port: int
     grpc_port: int
-    admin_port: int | None = None
+    admin_port: int | None
+    guards: Protection
 
 
 async def serve(
@@ -67,7 +70,8 @@ async def serve(
     attempts = Attempts(metrics, _access_log(settings), known=dataplane.named)
     patience = Patience(say=_say, progress=progress)
     models = ModelStart(settings, registry, dataplane, gone=metrics.forget, patience=patience)
-    ports = Ports(settings, dataplane, attempts, collectors=collectors)
+    guards = protection(settings, say=_say)
+    ports = Ports(settings, dataplane, attempts, collectors=collectors, guarded=guards)
     http = ports.http(settings.host, settings.http_port)
     grpc = ports.grpc(settings.host, settings.grpc_port)
     switchboard = Switchboard(
@@ -81,13 +85,15 @@ async def serve(
     async def bring_up() -> None:
         await models.bring_up()
         where = (settings.host, http.port, grpc.port, admin.number if admin else None)
-        (announce or _announce)(Served(registry.all(), *where))
+        (announce or _announce)(Served(registry.all(), *where, guards))
 
     more = [admin] if admin else []
     life = Lifecycle(dataplane, registry, http=http, grpc=grpc, either=switchboard, more=more)
+    watching = asyncio.create_task(watch(guards.files))
     await life.run(
         bring_up, stop, later=ports.prepare, grace_s=settings.grace_s, drain_s=settings.drain_s
     )
+    watching.cancel()
 
 
 def _announce(served: Served) -> None:

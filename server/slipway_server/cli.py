@@ -23,6 +23,18 @@ PROGRAM: Final = "slipway-server"
 _RUNS: Final = 20  # of which the fastest is shown
 
 
+# Settings of the same names; a page of its own explains them.
+_GUARDS: Final = (
+    ("--tls-cert", "FILE", "certificate chain in PEM"),
+    ("--tls-key", "FILE", "its key"),
+    ("--tls-client-ca", "FILE", "clients must show a certificate of this one"),
+    ("--auth-keys-file", "FILE", "lines of NAME SHA256 [RIGHT,RIGHT]"),
+    ("--auth-jwks-file", "FILE", "public keys of tokens"),
+    ("--auth-jwt-issuer", "NAME", "who makes tokens"),
+    ("--auth-jwt-audience", "NAME", "for whom they must be"),
+)
+
+
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     """Read the command line; ends the process with 2 and a line that says what is wrong."""
     parser = argparse.ArgumentParser(
@@ -109,6 +121,17 @@ def _add_serve_options(serve: argparse.ArgumentParser) -> None:
     serve.add_argument(
         "--admin-port", type=int, metavar="PORT", help="where its models are loaded and unloaded"
     )
+    guards = serve.add_argument_group("who may ask, and TLS")
+    for name, metavar, text in _GUARDS:
+        kind = Path if metavar == "FILE" else str
+        guards.add_argument(name, type=kind, metavar=metavar, help=text)
+
+
+def _guards_of(options: argparse.Namespace) -> dict[str, Any]:
+    """Those options that are given; the settings know the defaults of the others."""
+    fields = [name.removeprefix("--").replace("-", "_") for name, _, _ in _GUARDS]
+    found = {field: getattr(options, field) for field in fields}
+    return {field: value for field, value in found.items() if value is not None}
 
 
 def settings_of(options: argparse.Namespace, folder: Path) -> Settings:
@@ -137,6 +160,7 @@ def settings_of(options: argparse.Namespace, folder: Path) -> Settings:
             "profile": options.profile,
             "max_batch_size": options.max_batch_size,
             "grace_s": 0.0,  # no router has to notice
+            **_guards_of(options),
         }
     return Settings(**chosen)
 
@@ -166,7 +190,8 @@ def _serve(settings: Settings) -> int:
 def _announce(served: Any) -> None:
     from slipway_server import example
 
-    url = f"http://{_shown(served.host)}:{served.http_port}"
+    scheme = "https" if served.guards.certificates else "http"
+    url = f"{scheme}://{_shown(served.host)}:{served.http_port}"
     for model in served.models:
         print(f"{model.name} is served, version {model.version}: {_batching(model)}.\n")
         for line in _tensors(model.backend.signature):
@@ -182,7 +207,8 @@ def _announce(served: Any) -> None:
     )
     command = next(filter(None, commands), None)
     if command is not None:
-        print(f"Try it:\n\n  {command}\n")
+        key = " -H 'x-api-key: KEY'" if served.guards.gate else ""
+        print(f"Try it:\n\n  {command}{key}\n")
     print("Ctrl-C ends it.", flush=True)
 
 

@@ -6,6 +6,7 @@ They are open from the first moment, so that liveness is answered while the mode
 import asyncio
 import contextlib
 import socket
+import ssl
 from collections.abc import Callable, Generator
 from typing import Final, cast
 
@@ -14,11 +15,14 @@ import uvicorn
 from grpc_health.v1 import health as health_service
 from grpc_reflection.v1alpha import reflection
 
+from slipway_server.access.gate import Gate
 from slipway_server.rest.connection import Connection
 from slipway_server.rest.front import Front
+from slipway_server.rpc.gate import GateInterceptor
 from slipway_server.rpc.health import Health
 from slipway_server.rpc.service import SERVICE, InferenceService
 from slipway_server.switchboard import cannot_listen
+from slipway_server.tls import Certificates
 
 _BACKLOG: Final = 2048
 _POLL_S: Final = 0.02
@@ -46,8 +50,12 @@ class HttpListener:
         host: str,
         port: int,
         drain_s: float,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
-        """`connection` makes the protocol of each connection, given what uvicorn gives it."""
+        """`connection` makes the protocol of each connection, given what uvicorn gives it.
+
+        Without `tls` it speaks plain text.
+        """
         try:
             self._socket = socket.create_server((host, port), backlog=_BACKLOG)
         except OSError as err:
@@ -64,6 +72,7 @@ class HttpListener:
             backlog=_BACKLOG,
             # Its own last resort; `close` is bounded by the life cycle as well.
             timeout_graceful_shutdown=int(drain_s) + 1,
+            ssl_context_factory=None if tls is None else lambda _config, _default: tls,
         )
         self._server = _Uvicorn(config)
         self._serving: asyncio.Task[None] | None = None
@@ -101,7 +110,7 @@ class HttpListener:
 
 
 class GrpcListener:
-    """The same over gRPC, in plain text: TLS ends at the router or mesh."""
+    """The same over gRPC."""
 
     def __init__(
         self,
@@ -111,8 +120,12 @@ class GrpcListener:
         host: str,
         port: int,
         message_bytes_max: int,
+        gate: Gate | None,
+        certificates: Certificates | None,
     ) -> None:
+        """Without `gate` everybody may ask; without `certificates` in plain text."""
         self._server = grpc.aio.server(
+            interceptors=() if gate is None else (GateInterceptor(gate),),
             options=[
                 ("grpc.max_receive_message_length", message_bytes_max),
                 ("grpc.max_send_message_length", -1),
@@ -123,15 +136,20 @@ class GrpcListener:
                 ("grpc.http2.min_ping_interval_without_data_ms", _PING_MS_MIN),
                 ("grpc.http2.max_ping_strikes", 2),
                 ("grpc.keepalive_permit_without_calls", 1),
-            ]
+            ],
         )
         self._server.add_generic_rpc_handlers((service.handler(), health.handler()))
         named = (SERVICE, health_service.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(named, self._server)
         try:
-            self.port: Final[int] = self._server.add_insecure_port(f"{host}:{port}")
+            self.port: Final[int] = self._open(f"{host}:{port}", certificates)
         except RuntimeError as err:
             raise cannot_listen(host, port, err) from err
+
+    def _open(self, address: str, certificates: Certificates | None) -> int:
+        if certificates is None:
+            return self._server.add_insecure_port(address)
+        return self._server.add_secure_port(address, certificates.rpc_credentials())
 
     async def start(self) -> None:
         """Accept connections."""

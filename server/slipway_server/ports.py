@@ -4,6 +4,7 @@ Both answer alike; only the admin port loads and unloads. It is one port for bot
 """
 
 import asyncio
+import ipaddress
 from functools import partial
 from typing import Final
 
@@ -13,7 +14,9 @@ from slipway_api import names
 from slipway_server.attempts import Attempts
 from slipway_server.control import Control
 from slipway_server.core.dataplane import Dataplane
+from slipway_server.core.errors import LoadError
 from slipway_server.fronts import GrpcListener, HttpListener
+from slipway_server.protection import Protection
 from slipway_server.rest.asgi import App
 from slipway_server.rest.connection import Connection, HttpLimits
 from slipway_server.rest.front import Front
@@ -52,6 +55,13 @@ class AdminPort:
         )
 
 
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
 class Ports:
     """Opens them."""
 
@@ -62,13 +72,17 @@ class Ports:
         attempts: Attempts,
         *,
         collectors: CollectorRegistry,
+        guarded: Protection,
     ) -> None:
+        self._guarded = guarded
         self._settings, self._dataplane, self._attempts = settings, dataplane, attempts
         self._collectors = collectors
         self._later: list[LaterApp] = []
         self._connection = partial(
             Connection,
-            infer=InferPath(dataplane, attempts, body_bytes_max=settings.body_bytes_max),
+            infer=InferPath(
+                dataplane, attempts, body_bytes_max=settings.body_bytes_max, gate=guarded.gate
+            ),
             limits=HttpLimits(connection_count_max=settings.connections_max),
             stamp=(names.HEADER_REVISION.encode(), settings.revision.encode()),
         )
@@ -84,8 +98,15 @@ class Ports:
 
         api = LaterApp(build)
         self._later.append(api)
-        front = Front(self._dataplane, api=api, revision=settings.revision)
-        return HttpListener(front, self._connection, host=host, port=port, drain_s=settings.drain_s)
+        gate, certificates = self._guarded.gate, self._guarded.certificates
+        return HttpListener(
+            Front(self._dataplane, api=api, revision=settings.revision, gate=gate),
+            self._connection,
+            host=host,
+            port=port,
+            drain_s=settings.drain_s,
+            tls=None if certificates is None else certificates.context(),
+        )
 
     async def prepare(self) -> None:
         """Make what was put off until the models are loaded."""
@@ -103,6 +124,8 @@ class Ports:
             host=host,
             port=port,
             message_bytes_max=self._settings.body_bytes_max,
+            gate=self._guarded.gate,
+            certificates=self._guarded.certificates,
         )
 
     def admin(self, control: Control | None) -> AdminPort | None:
@@ -110,6 +133,11 @@ class Ports:
         settings = self._settings
         if settings.admin_port is None or control is None:
             return None
+        if self._guarded.gate is None and not _is_loopback(settings.admin_host):
+            raise LoadError(
+                f"the admin port on {settings.admin_host} would be open to everybody; set "
+                "SLIPWAY_SERVER_AUTH_KEYS_FILE, or leave it on 127.0.0.1"
+            )
         http = self.http(LOOPBACK, 0, control=control)
         grpc = self.grpc(LOOPBACK, 0, control=control)
         either = Switchboard(

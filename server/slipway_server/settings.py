@@ -61,6 +61,16 @@ class Settings:
     batch_delay_s: float = 0.0  # how long a batch that is not full waits for more
     body_bytes_max: int = _BODY_BYTES_MAX
     connections_max: int = 1024  # over HTTP; then an idle one is closed for each new one
+    tls_cert: Path | None = None  # with TLS_KEY: both listeners speak TLS and nothing else
+    tls_key: Path | None = None
+    tls_client_ca: Path | None = None  # clients must show a certificate of this one
+    auth_keys_file: Path | None = None  # without it and the next, everybody may ask
+    auth_jwks_file: Path | None = None  # public keys of tokens
+    auth_jwt_issuer: str = ""
+    auth_jwt_audience: str = ""
+    auth_jwt_algorithms: tuple[str, ...] = ("RS256", "ES256")
+    auth_jwt_require: tuple[str, ...] = ("exp", "nbf")  # claims, beside issuer and audience
+    auth_open: tuple[str, ...] = ()  # what needs no key: `metadata`, `metrics`
     access_log: AccessLogFormat = AccessLogFormat.OFF
     sampled_rows_per_s: int = 1000  # whose features and predictions are counted
     profile: Path | None = None  # None: `profile.json` in the model's folder, if it is there
@@ -100,6 +110,16 @@ def read(environ: Mapping[str, str], sizes: Sizes = _SMALLEST) -> Settings:
         batch_delay_s=env.seconds("BATCH_DELAY_S", 0.0),
         body_bytes_max=env.integer("BODY_BYTES_MAX", _BODY_BYTES_MAX, least=1),
         connections_max=env.integer("CONNECTIONS_MAX", 1024, least=1),
+        tls_cert=env.path("TLS_CERT"),
+        tls_key=env.path("TLS_KEY"),
+        tls_client_ca=env.path("TLS_CLIENT_CA"),
+        auth_keys_file=env.path("AUTH_KEYS_FILE"),
+        auth_jwks_file=env.path("AUTH_JWKS_FILE"),
+        auth_jwt_issuer=env.text("AUTH_JWT_ISSUER", ""),
+        auth_jwt_audience=env.text("AUTH_JWT_AUDIENCE", ""),
+        auth_jwt_algorithms=env.words("AUTH_JWT_ALGORITHMS") or ("RS256", "ES256"),
+        auth_jwt_require=env.words("AUTH_JWT_REQUIRE") or ("exp", "nbf"),
+        auth_open=env.words("AUTH_OPEN"),
         access_log=env.parsed(
             "ACCESS_LOG", AccessLogFormat.OFF, parse=AccessLogFormat, expected="off or json"
         ),

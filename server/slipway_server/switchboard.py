@@ -10,6 +10,7 @@ import contextlib
 import socket
 from typing import Final
 
+from slipway_server import clienthello
 from slipway_server.core.errors import LoadError
 
 # Every HTTP/2 connection without TLS begins with "PRI * HTTP/2.0" (RFC 9113, section 3.4). No
@@ -61,7 +62,11 @@ class Switchboard:
         try:
             async with asyncio.timeout(FIRST_BYTES_S):
                 first = await reader.readexactly(len(PREFACE))
-                port = self._ports[first == PREFACE]
+                is_rpc = first == PREFACE
+                if first[0] == clienthello.RECORD:
+                    hello = await _hello(reader, first)
+                    first, is_rpc = hello, clienthello.is_rpc(hello[clienthello.HEAD_BYTES :])
+                port = self._ports[is_rpc]
                 back_reader, back_writer = await asyncio.open_connection("127.0.0.1", port)
         except (TimeoutError, OSError, asyncio.IncompleteReadError):
             await _close(writer)
@@ -78,6 +83,13 @@ def cannot_listen(host: str, port: int, err: Exception) -> LoadError:
     why = err.strerror if isinstance(err, OSError) else str(err)
     message = f"cannot listen on {host}:{port}: {why}; choose another port, or end who has it"
     return LoadError(message, is_permanent=False)
+
+
+async def _hello(reader: asyncio.StreamReader, first: bytes) -> bytes:
+    """All of a TLS connection's first record, of which three bytes are read."""
+    head = first + await reader.readexactly(clienthello.HEAD_BYTES - len(first))
+    size = min(int.from_bytes(head[-2:]), clienthello.RECORD_BYTES_MAX)
+    return head + await reader.readexactly(size)
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -106,6 +106,12 @@ BODIES = [
     Hostile(
         "nine million zeros", with_data(b"[" + b"0," * 9_000_000 + b"0]"), "values", status=413
     ),
+    # Found by schemathesis: a parser looks keys up as C strings, which end at a NUL.
+    Hostile(
+        "keys with a NUL in a large body",
+        text(tensor(**{"\0": 1, "shape\0": [9], "data\0": [1, 2]}, pad="a" * 5000, shape=[2])),
+        "needs 2 elements, data has 1",
+    ),
     Hostile("ragged data", text(tensor(data=[[1], [1, 2]])), "not a regular array"),
     Hostile("rows and a number", text(tensor(data=[[1], 2])), "not a regular array"),
     Hostile("a negative size", text(tensor(shape=[-1, -1])), ">= 0"),

@@ -2,9 +2,9 @@
 
 Failure means the same on REST and gRPC: 5xx, reset, timeout; grpc-status 2 UNKNOWN, 4
 DEADLINE_EXCEEDED, 13 INTERNAL, 14 UNAVAILABLE, 15 DATA_LOSS. Refused: 4xx; grpc-status 3
-INVALID_ARGUMENT, 5 NOT_FOUND, 12 UNIMPLEMENTED (a changed signature looks like this). Shed: 429,
-503 with Retry-After, grpc-status 8 RESOURCE_EXHAUSTED: the server protects itself, it is not
-broken.
+INVALID_ARGUMENT, 5 NOT_FOUND, 7 PERMISSION_DENIED, 12 UNIMPLEMENTED, 16 UNAUTHENTICATED (a changed
+signature looks like this). Shed: 429, 503 with Retry-After, grpc-status 8 RESOURCE_EXHAUSTED: the
+server protects itself, it is not broken.
 """
 
 from dataclasses import dataclass
@@ -47,7 +47,7 @@ class Attempt:
 
 
 GRPC_FAIL: Final = frozenset({2, 4, 13, 14, 15})
-GRPC_REFUSED: Final = frozenset({3, 5, 12})
+GRPC_REFUSED: Final = frozenset({3, 5, 7, 12, 16})
 GRPC_SHED: Final = 8
 
 

@@ -23,6 +23,8 @@ class ErrorKind(Enum):
     DISABLED = auto()  # this server can do it, but not on this port
     BROKEN_MODEL = auto()  # the model in the repository cannot be served as it is
     UNSUPPORTED = auto()  # the request is written in a way that this server does not read
+    UNAUTHENTICATED = auto()  # it is not known who asks
+    FORBIDDEN = auto()  # it is known, and that one may not
     INTERNAL = auto()  # the model itself failed
 
 

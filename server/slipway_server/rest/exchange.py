@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Final
 
 from slipway_api import names
 from slipway_server.core.errors import ErrorKind, ServingError
-from slipway_server.rest.infer import Answer, Inference, InferPath, Target, refusal
+from slipway_server.rest.infer import Answer, Inference, InferPath, Target, denied, refusal
 
 if TYPE_CHECKING:
     from slipway_server.rest.connection import Connection
@@ -32,6 +32,7 @@ class Exchange:
     __slots__ = (
         "_body_bytes",
         "_connection",
+        "_denied",
         "_has_turn",
         "_infer",
         "_inference",
@@ -48,6 +49,8 @@ class Exchange:
         headers = dict(connection.headers)
         self._connection, self._infer = connection, infer
         self._inference = Inference(infer, target, headers)
+        # Before the body, of which nothing is kept then.
+        self._denied = None if infer.gate is None else denied(infer.gate, connection.headers)
         self._request_id = _echo(headers.get(_REQUEST_ID))
         self._parts: list[bytes] = []
         self._body_bytes = 0
@@ -61,6 +64,10 @@ class Exchange:
     def take_turn(self) -> None:
         """Everything asked before on this connection is answered."""
         self._has_turn = True
+        if self._denied is not None:
+            self._denied.must_close = self.more_body
+            self._answer(self._denied)
+            return
         if self._body_bytes > self._infer.body_bytes_max:
             self._refuse_body()
         elif not self.more_body:
@@ -71,6 +78,8 @@ class Exchange:
     def feed(self, part: bytes) -> None:
         """A part of the body has come."""
         if self.response_complete:
+            return
+        if self._denied is not None:
             return
         self._body_bytes += len(part)
         if self._body_bytes <= self._infer.body_bytes_max:

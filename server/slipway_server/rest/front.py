@@ -6,7 +6,10 @@ Stamps every answer with the revision and the client's request id.
 from typing import Final
 
 from slipway_api import names
+from slipway_server.access import rights
+from slipway_server.access.gate import Gate
 from slipway_server.core.dataplane import Dataplane
+from slipway_server.core.errors import ServingError
 from slipway_server.rest import asgi, errors, readiness
 from slipway_server.rest.asgi import App, Header, Message, Receive, Scope, Send
 from slipway_server.rest.infer import parse_path
@@ -20,7 +23,11 @@ _REQUEST_ID_BYTES_MAX = 256
 class Front:
     """Routes one request and stamps its answer."""
 
-    def __init__(self, dataplane: Dataplane, *, api: App, revision: str) -> None:
+    def __init__(
+        self, dataplane: Dataplane, *, api: App, revision: str, gate: Gate | None = None
+    ) -> None:
+        """Without `gate` everybody may ask."""
+        self._gate = gate
         self._dataplane = dataplane
         self._api = api
         self._stamp: Header = (names.HEADER_REVISION.encode(), revision.encode())
@@ -28,8 +35,13 @@ class Front:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one HTTP request."""
         stamps, method, path = self._stamps(scope), scope["method"], scope["path"]
+        refusal = None if self._gate is None else _refusal(self._gate, scope)
         is_probe = path in (_LIVE, _READY)
-        if not is_probe and parse_path(path) is None:
+        if refusal is not None:
+            status, body = errors.STATUSES[refusal.kind], errors.body(refusal.message)
+            headers = [*errors.HEADERS.get(refusal.kind, ()), *stamps]
+            await asgi.answer(send, status, body=body, headers=headers)
+        elif not is_probe and parse_path(path) is None:
             await self._api(scope, receive, _stamped(send, stamps))
         elif is_probe and method == "GET":
             ready = readiness.answer(self._dataplane.is_ready)
@@ -49,6 +61,15 @@ class Front:
         if self._dataplane.is_draining:
             stamps.append(asgi.CLOSE)  # so that no idle connection is left to be cut
         return stamps
+
+
+def _refusal(gate: Gate, scope: Scope) -> ServingError | None:
+    try:
+        # The path is the one that routes go by, decoded once.
+        gate.admit(rights.of_path(scope["method"], scope["path"]), scope["headers"])
+    except ServingError as err:
+        return err
+    return None
 
 
 def _stamped(send: Send, stamps: list[Header]) -> Send:

@@ -5,13 +5,15 @@ A small model takes less time than a framework's routing and an event loop's tas
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote
 
 import httptools
 
+from slipway_server.access.gate import Gate
+from slipway_server.access.rights import Right
 from slipway_server.attempts import Attempts
 from slipway_server.core.dataplane import Call, Dataplane
 from slipway_server.core.errors import ErrorKind, ServingError
@@ -79,7 +81,16 @@ class Answer:
 class InferPath:
     """Answers POST on an inference path. Every failure becomes an error object."""
 
-    def __init__(self, dataplane: Dataplane, attempts: Attempts, *, body_bytes_max: int) -> None:
+    def __init__(
+        self,
+        dataplane: Dataplane,
+        attempts: Attempts,
+        *,
+        body_bytes_max: int,
+        gate: Gate | None = None,
+    ) -> None:
+        """Without `gate` everybody may ask."""
+        self.gate: Final = gate
         self.dataplane: Final = dataplane
         self.attempts: Final = attempts
         self.body_bytes_max: Final = body_bytes_max
@@ -100,6 +111,15 @@ class InferPath:
                 self._targets.clear()
             self._targets[url] = found
             return found
+
+
+def denied(gate: Gate, headers: Iterable[Header]) -> Answer | None:
+    """What a client is told that may not infer; None for one that may."""
+    try:
+        gate.admit(Right.INFER, headers)
+    except ServingError as err:
+        return refusal(err)
+    return None
 
 
 class Inference:
@@ -207,11 +227,10 @@ def header_length(value: bytes | None) -> int | None:
 
 def refusal(err: ServingError) -> Answer:
     """What a client is told of an error."""
-    retry_after = errors.RETRY_AFTER.get(err.kind)
     return Answer(
         errors.STATUSES[err.kind],
         Content(errors.body(err.message)),
-        () if retry_after is None else ((b"retry-after", retry_after),),
+        errors.HEADERS.get(err.kind, ()),
         must_close=err.kind is ErrorKind.TOO_LARGE,  # what is left of the body is not read
     )
 

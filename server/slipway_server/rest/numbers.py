@@ -60,7 +60,8 @@ def _input(entry: Any) -> dict[str, Any] | None:
 def _object(value: Any, *, lazy: str) -> dict[str, Any] | None:
     """An object as a dictionary, but for the member that is left to be looked into."""
     keys = list(value.keys())
-    if len(set(keys)) != len(keys):
+    # Looked up as a C string, a key with a NUL in it is another one, or none.
+    if len(set(keys)) != len(keys) or "\0" in "".join(keys):
         return None
     return {key: value[key] if key == lazy else _plain(value[key]) for key in keys}
 

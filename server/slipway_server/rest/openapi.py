@@ -31,9 +31,16 @@ _STATUSES: Final = {
     500: "the model failed",
     503: "not ready, or too busy; then with Retry-After",
 }
-# Nothing is loaded or unloaded on this port.
-_OF_CONTROL: Final = frozenset({ErrorKind.DISABLED, ErrorKind.BROKEN_MODEL})
-assert set(_STATUSES) == {errors.STATUSES[kind] for kind in ErrorKind if kind not in _OF_CONTROL}
+# Nothing is loaded or unloaded on this port, and by default everybody may ask.
+_ELSEWHERE: Final = frozenset(
+    {
+        ErrorKind.DISABLED,
+        ErrorKind.BROKEN_MODEL,
+        ErrorKind.UNAUTHENTICATED,
+        ErrorKind.FORBIDDEN,
+    }
+)
+assert set(_STATUSES) == {errors.STATUSES[kind] for kind in ErrorKind if kind not in _ELSEWHERE}
 
 
 def document(models: Sequence[Model]) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from slipway_server.core.errors import ErrorKind
 
 CODES: Final[Mapping[ErrorKind, grpc.StatusCode]] = {
     ErrorKind.INVALID_INPUT: grpc.StatusCode.INVALID_ARGUMENT,
+    ErrorKind.UNAUTHENTICATED: grpc.StatusCode.UNAUTHENTICATED,
+    ErrorKind.FORBIDDEN: grpc.StatusCode.PERMISSION_DENIED,
     ErrorKind.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     # Not RESOURCE_EXHAUSTED, which means "shed, try again": the same request stays too large.
     ErrorKind.TOO_LARGE: grpc.StatusCode.INVALID_ARGUMENT,

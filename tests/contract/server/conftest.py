@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -114,9 +114,14 @@ StartServer = Callable[..., ServerProcess]
 
 
 def start(
-    base: Path, uri: str | Path, *, environ: dict[str, str], **settings: Any
+    base: Path,
+    uri: str | Path,
+    *,
+    environ: dict[str, str],
+    within: Sequence[str] = (),
+    **settings: Any,
 ) -> ServerProcess:
-    """Start a server whose files are below `base`."""
+    """Start a server whose files are below `base`; `within`: a command that becomes it."""
     base.mkdir()
     name = settings.pop("model_name", "model")
     values = {
@@ -138,7 +143,7 @@ def start(
     log, ledger = base / "log", base / "ledger"
     with log.open("wb") as stderr, ledger.open("wb") as stdout:
         process = subprocess.Popen(
-            [sys.executable, "-m", "slipway_server"],
+            [*within, sys.executable, "-m", "slipway_server"],
             env={**os.environ, "PYTHONPATH": path, **variables, **environ},
             stdin=subprocess.DEVNULL,
             stdout=stdout,

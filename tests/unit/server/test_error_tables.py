@@ -17,6 +17,8 @@ def test_no_kind_is_missing_in_either_table():
     [
         (ErrorKind.INVALID_INPUT, 400, grpc.StatusCode.INVALID_ARGUMENT),
         (ErrorKind.NOT_FOUND, 404, grpc.StatusCode.NOT_FOUND),
+        (ErrorKind.UNAUTHENTICATED, 401, grpc.StatusCode.UNAUTHENTICATED),
+        (ErrorKind.FORBIDDEN, 403, grpc.StatusCode.PERMISSION_DENIED),
         (ErrorKind.TOO_LARGE, 413, grpc.StatusCode.INVALID_ARGUMENT),
         (ErrorKind.INTERNAL, 500, grpc.StatusCode.INTERNAL),
         (ErrorKind.NOT_READY, 503, grpc.StatusCode.UNAVAILABLE),
@@ -28,4 +30,8 @@ def test_kinds_have_the_same_meaning_on_both_sides(kind, status, code):
 
 
 def test_only_a_shed_request_is_asked_to_come_again():
-    assert {ErrorKind.OVERLOADED} == rest_errors.RETRY_AFTER.keys()
+    found = rest_errors.HEADERS.items()
+
+    retried = [kind for kind, headers in found if b"retry-after" in dict(headers)]
+
+    assert retried == [ErrorKind.OVERLOADED]
