@@ -1,19 +1,24 @@
 """From settings to a model that may answer, phase by phase. Blocks; run in a thread."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from slipway_api.last_words import LoadPhase
 from slipway_server import expectations
 from slipway_server.backends import onnx
 from slipway_server.backends.placement import Where
-from slipway_server.core import profile, readiness
+from slipway_server.core import readiness
 from slipway_server.core.errors import LoadError
 from slipway_server.core.readiness import Expectations
 from slipway_server.core.registry import Model
+from slipway_server.core.signature import Signature
 from slipway_server.settings import Settings
 from slipway_server.storage import digest, fetch, layout, locations
 from slipway_server.storage.locations import Location
 from slipway_server.storage.patience import Patience
+
+if TYPE_CHECKING:
+    from slipway_server.core.profile import Profile
 
 
 def load(settings: Settings, patience: Patience) -> Model:
@@ -66,7 +71,7 @@ class _Run:
             asked = asked.and_also(expectations.read(own.read_bytes(), source=own.name))
         backend = onnx.load(file, thread_count=settings.threads, where=_where(settings, actual))
         described = settings.profile or layout.profile_file(path)
-        reference = profile.read(described, backend.signature) if described is not None else None
+        reference = _profile(described, backend.signature) if described is not None else None
         self.phase = LoadPhase.SIGNATURE
         for declared in asked.signatures:
             readiness.check_signature(declared, backend.signature)
@@ -77,6 +82,12 @@ class _Run:
             readiness.check_golden(backend, golden)
         name, version = settings.model_name, settings.model_version
         return Model(name, version, backend, actual, reference, digest.size_bytes(path))
+
+
+def _profile(path: Path, signature: Signature) -> "Profile":
+    from slipway_server.core import profile  # with pydantic, which is needed for nothing else here
+
+    return profile.read(path, signature)
 
 
 def _where(settings: Settings, model_digest: str) -> Where:

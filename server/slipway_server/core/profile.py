@@ -2,6 +2,8 @@
 
 A JSON file, `profile.json`, whose counts live counts are compared with. Written by `slipway-server
 profile`, or by whatever else can count. Pure but for `read`.
+
+To be imported where there is a profile: pydantic is a sixth of a start that has none.
 """
 
 from collections.abc import Mapping
@@ -19,14 +21,13 @@ from pydantic import (
     model_validator,
 )
 
+from slipway_server.core.bins import ABOVE, BELOW, BINS_MAX, MISSING, OTHER
 from slipway_server.core.errors import LoadError
 from slipway_server.core.signature import DYNAMIC, Signature, TensorSpec
-from slipway_server.core.tensors import DTYPES, Array, Datatype
+from slipway_server.core.tensors import Array, Datatype
 
 FORMAT: Final = "slipway-profile/1"
 FEATURES_MAX: Final = 32  # with BINS_MAX: how many series a pod may have
-BINS_MAX: Final = 24
-BELOW, ABOVE, OTHER, MISSING = "(below)", "(above)", "(other)", "(missing)"
 
 
 class _Value(BaseModel):
@@ -159,21 +160,6 @@ def _check(feature: Number | Category, spec: TensorSpec, column: int) -> None:
             f"{of} is a {feature.kind}, but input '{spec.name}' is {spec.datatype}; "
             "strings are categories, all else numbers"
         )
-
-
-def values_dtype(datatype: Datatype) -> np.dtype[np.floating]:
-    """The type that numbers of a datatype are compared in."""
-    is_narrow = datatype in (Datatype.FP32, Datatype.FP16, Datatype.BF16)
-    dtype: np.dtype[np.floating] = np.dtype(np.float32 if is_narrow else np.float64)
-    return dtype
-
-
-def numbers(array: Array, datatype: Datatype) -> Array:
-    """Values of a tensor in the type of `values_dtype`."""
-    assert array.dtype == DTYPES[datatype]
-    if datatype is Datatype.BF16:  # the upper half of a float of 32 bits
-        return (array.astype(np.uint32) << 16).view(np.float32)
-    return array.astype(values_dtype(datatype), copy=False)
 
 
 def read(path: Path, signature: Signature) -> Profile:

@@ -6,11 +6,14 @@ The latest of a name's versions answers where none is asked for.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from slipway_server.backends.base import Backend
 from slipway_server.core.errors import ErrorKind, ServingError
-from slipway_server.core.profile import Profile
 from slipway_server.core.statistics import Statistics
+
+if TYPE_CHECKING:
+    from slipway_server.core.profile import Profile
 
 
 @dataclass(frozen=True, slots=True, eq=False, weakref_slot=True)
@@ -25,7 +28,7 @@ class Model:
     version: str
     backend: Backend
     digest: str = ""
-    profile: Profile | None = None
+    profile: "Profile | None" = None
     size_bytes: int = 0
     statistics: Statistics = field(default_factory=Statistics)
 

@@ -17,7 +17,7 @@ from prometheus_client.registry import Collector
 
 from slipway_api import metrics as contract
 from slipway_server.core.batching import Entry
-from slipway_server.core.profile import MISSING, OTHER
+from slipway_server.core.bins import MISSING, OTHER
 from slipway_server.core.registry import Model
 from slipway_server.distributions.tally import (
     CLASSES_MAX,

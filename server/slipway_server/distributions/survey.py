@@ -7,15 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from slipway_server.core.profile import (
-    BINS_MAX,
-    FEATURES_MAX,
-    MISSING,
-    OTHER,
-    Category,
-    Number,
-    Profile,
-)
+from slipway_server.core.bins import BINS_MAX, MISSING, OTHER
+from slipway_server.core.profile import FEATURES_MAX, Category, Number, Profile
 from slipway_server.core.tensors import Array
 
 QUANTILES: Final = 20

@@ -9,16 +9,18 @@ Used from one event loop.
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
-from slipway_server.core import profile as profiles
 from slipway_server.core.batching import Entry
-from slipway_server.core.profile import BINS_MAX, Category, Number, Profile
+from slipway_server.core.bins import BINS_MAX, numbers, values_dtype
 from slipway_server.core.signature import Signature, TensorSpec
 from slipway_server.core.tensors import Array, Datatype
+
+if TYPE_CHECKING:
+    from slipway_server.core.profile import Category, Number, Profile
 
 ROWS_DUE: Final = 256
 BYTES_DUE: Final = 2**20  # of inputs that wait, which are not freed meanwhile
@@ -50,12 +52,12 @@ def _edges(values: tuple[float, ...], dtype: np.dtype[Any]) -> Array:
 class _Numbers:
     """The features of numbers of one input."""
 
-    def __init__(self, spec: TensorSpec, found: Sequence[tuple[int, Number]]) -> None:
+    def __init__(self, spec: TensorSpec, found: "Sequence[tuple[int, Number]]") -> None:
         """`found` are features and their columns."""
         self.features: Sequence[Number | Category] = [feature for _, feature in found]
         self._datatype = spec.datatype
         self._columns = np.array([column for column, _ in found])
-        dtype = profiles.values_dtype(spec.datatype)
+        dtype = values_dtype(spec.datatype)
         self._cuts = [feature.cuts(dtype) for _, feature in found]
         self._firsts = (np.arange(len(found)) * BINS_MAX)[:, np.newaxis]
         self._counts = _zeros(len(found) * BINS_MAX)
@@ -64,7 +66,7 @@ class _Numbers:
         """Count rows of shape (rows, columns)."""
         if rows.shape[1] <= self._columns.max():
             return  # a dynamic size that is too small for the profile this time
-        columns = np.ascontiguousarray(profiles.numbers(rows[:, self._columns], self._datatype).T)
+        columns = np.ascontiguousarray(numbers(rows[:, self._columns], self._datatype).T)
         bins = np.empty(columns.shape, np.int64)
         for index, cuts in enumerate(self._cuts):
             bins[index] = cuts.searchsorted(columns[index], side="right")
@@ -81,7 +83,7 @@ class _Numbers:
 class _Categories:
     """A feature of strings."""
 
-    def __init__(self, column: int, feature: Category) -> None:
+    def __init__(self, column: int, feature: "Category") -> None:
         self.features: Sequence[Number | Category] = [feature]
         self._column = column
         self._places = feature.places
@@ -118,7 +120,7 @@ class Predictions:
             return
         is_one = rows.shape[1] == 1
         if self.datatype in (Datatype.FP16, Datatype.BF16, Datatype.FP32, Datatype.FP64):
-            rows = profiles.numbers(rows, self.datatype)
+            rows = numbers(rows, self.datatype)
             (self._add_values if is_one else self._add_scores)(rows)
         elif is_one:
             self._add_labels(rows[:, 0])
@@ -156,7 +158,7 @@ class Predictions:
 class Tally:
     """Of one model."""
 
-    def __init__(self, signature: Signature, profile: Profile | None, *, rows_per_s: int) -> None:
+    def __init__(self, signature: Signature, profile: "Profile | None", *, rows_per_s: int) -> None:
         """`profile` must fit the signature; without one only predictions are counted."""
         self.row_count = 0
         self.predictions = {
@@ -208,7 +210,7 @@ class Tally:
             for rows in _blocks(found):
                 predictions.add(rows)
 
-    def features(self) -> list[tuple[Number | Category, Sequence[int]]]:
+    def features(self) -> "list[tuple[Number | Category, Sequence[int]]]":
         """Each feature, and its counts, one for each of its bins."""
         return [
             (feature, counters.counts(index))
@@ -217,12 +219,14 @@ class Tally:
         ]
 
 
-def _features(signature: Signature, profile: Profile) -> list[tuple[str, _Numbers | _Categories]]:
+def _features(signature: Signature, profile: "Profile") -> list[tuple[str, _Numbers | _Categories]]:
+    from slipway_server.core.profile import Number, place  # loaded by whoever read the profile
+
     specs = {spec.name: spec for spec in signature.inputs}
     numbers: dict[str, list[tuple[int, Number]]] = {}
     made: list[tuple[str, _Numbers | _Categories]] = []
     for feature in profile.features:
-        name, column = profiles.place(feature, signature)
+        name, column = place(feature, signature)
         if isinstance(feature, Number):
             numbers.setdefault(name, []).append((column, feature))
         else:
