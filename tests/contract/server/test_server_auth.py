@@ -3,6 +3,7 @@
 import hashlib
 import http.client
 import json
+import re
 import socket
 import time
 from pathlib import Path
@@ -239,3 +240,29 @@ def test_an_admin_port_for_everybody_is_no_start(start_server, tmp_path):
 
     assert server.wait() == 78
     assert "open to everybody" in server.termination.read_text()
+
+
+def test_loading_needs_its_own_right_and_the_admin_port(start_server, models, tmp_path: Path):
+    folder = tmp_path / "repository" / "churn" / "1"
+    folder.mkdir(parents=True)
+    (folder / "model.onnx").write_bytes((models / "identity.onnx").read_bytes())
+    (tmp_path / "keys").write_text(lines(shop="k-shop", ops="k-ops admin"))
+    server = start_server(
+        "",
+        model_name="",
+        model_repository=tmp_path / "repository",
+        auth_keys_file=tmp_path / "keys",
+        admin_port=0,
+    ).wait_until_ready()
+    told = re.search(r"admin (\d+)", server.log.read_text())
+    admin = ServerProcess(**{**vars(server), "ports": (int(told[1]), int(told[1]))})
+    path, method = "/v2/repository/models/churn/load", f"{RPC}RepositoryModelLoad"
+    load = service_pb2.RepositoryModelLoadRequest(model_name="churn").SerializeToString()
+
+    assert admin.call(path, b"").status == 401
+    assert admin.call(path, b"", x_api_key="k-shop").status == 403
+    assert admin.call(path, b"", x_api_key="k-ops").status == 200
+    assert rpc(admin, method, load) is UNAUTHENTICATED
+    assert rpc(admin, method, load, x_api_key="k-shop") is DENIED
+    assert rpc(admin, method, load, x_api_key="k-ops") is grpc.StatusCode.OK
+    assert server.call(path, b"", x_api_key="k-ops").status == 405

@@ -21,8 +21,9 @@ from tests.samples.hostile_requests import BODIES, INFER
 pytestmark = pytest.mark.contract
 
 FUZZ_S = int(os.environ.get("SLIPWAY_FUZZ_S", "30"))  # longer on purpose, as long as one likes
-ROUNDS = 5
-GROWTH_MIB_MAX = 24  # of ROUNDS times everything here; a round alone sends 60 MiB
+WARM_ROUNDS = 3  # after which nothing grew in 23 more
+ROUNDS = 3
+GROWTH_MIB_MAX = 8  # of ROUNDS times everything here; a round alone sends 60 MiB
 X = {"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, -2.5]}
 GOOD = json.dumps({"inputs": [X]}).encode()
 POST = f"POST {INFER} HTTP/1.1\r\nHost: a\r\n".encode()
@@ -186,7 +187,8 @@ def test_memory_stays_flat_through_all_of_it(server):
         for sent, _ in RAW.values():
             say(server, sent)
 
-    round_of_everything()
+    for _ in range(WARM_ROUNDS):
+        round_of_everything()
     before_mib = resident_mib(server)
     for _ in range(ROUNDS):
         round_of_everything()
@@ -217,4 +219,4 @@ def test_the_openapi_document_holds_for_whatever_it_allows_and_forbids(server, t
 
     print(found.stdout[-2000:])
     assert found.returncode == 0, found.stdout + found.stderr
-    assert resident_mib(server) - before_mib < GROWTH_MIB_MAX
+    assert resident_mib(server) - before_mib < 4 * GROWTH_MIB_MAX
