@@ -355,7 +355,7 @@ def test_the_folder_operator_holds_its_package_and_nothing_else() -> None:
     ("image", "unwanted"),
     [
         ("operator", {"numpy", "onnxruntime", "kubernetes", "tritonclient", "fastapi"}),
-        ("server", {"kopf", "kubernetes", "xds-protos"}),
+        ("server", {"kopf", "kubernetes", "xds-protos", "python-multipart", "schemathesis"}),
         ("router", {"kopf", "kubernetes", "pydantic", "numpy", "grpcio", "aiohttp"}),
     ],
 )
