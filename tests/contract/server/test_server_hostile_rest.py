@@ -167,6 +167,15 @@ def test_a_body_where_none_belongs_is_no_second_request(server, path):
     assert b'"name":"slipway"' in answers
 
 
+def test_no_rows_of_an_absurd_size_are_no_work(start_server, models):
+    """Asked first, as rows were tried beside such that could not be allocated."""
+    fresh = start_server(models / "identity.onnx").wait_until_ready()
+    absurd = {"name": "x", "datatype": "FP32", "shape": [0, 2**48], "data": []}
+
+    assert fresh.infer(absurd).status == 200
+    assert fresh.call(INFER, GOOD).status == 200
+
+
 def test_a_slow_client_keeps_nobody_waiting(server):
     """Each sends a byte now and then; the limits of time are tested beside the listener."""
     slow = [socket.create_connection(("127.0.0.1", server.ports[0])) for _ in range(200)]

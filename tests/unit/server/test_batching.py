@@ -113,6 +113,15 @@ def test_whether_rows_may_run_together_is_tried_beside_zeros(model, row, expecte
     assert one.ran_with == len(row)
 
 
+def test_no_rows_of_an_absurd_size_are_not_tried_beside_a_row_of_it():
+    """The petabyte of zeros for it could not be had, and nobody was answered ever after."""
+    one = entry(np.empty((0, 2**48), np.float32))
+
+    batching.prove(Model(), one)
+
+    assert (one.proof, one.arrays[0].shape) == (None, (0, 2**48))
+
+
 def test_a_proof_leaves_the_answer_as_it_is_alone():
     one = entry([[1.0]])
 
