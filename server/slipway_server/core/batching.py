@@ -127,11 +127,11 @@ def prove(backend: Backend, entry: Entry) -> None:
     # Before zeros are made: of no rows, the other sizes are whatever a client says.
     if entry.error is not None or not entry.can_share:
         return
-    beside = {name: _zeros(array) for name, array in entry.feed.items()}
-    if all(np.array_equal(entry.feed[name][:1], row) for name, row in beside.items()):
-        return
-    both = [_again(entry, entry.feed), _again(entry, beside)]
     try:
+        beside = {name: _zeros(array) for name, array in entry.feed.items()}
+        if all(np.array_equal(entry.feed[name][:1], row) for name, row in beside.items()):
+            return
+        both = [_again(entry, entry.feed), _again(entry, beside)]
         alone = [entry.arrays, _alone(backend, both[1])]
         _together(backend, both)
     except Exception:  # noqa: BLE001 - whatever it is: they cannot run together
