@@ -22,7 +22,8 @@ EVERYTHING = Analysis(
     ]
 )
 
-SOONER_S_MAX = 1.0  # the candidate has two failures a second, and one may be counted as a clump
+# Sooner by the time of one clump, which may be counted as two: 2.5 s at most in 15,000 restarts.
+SOONER_S_MAX = 4.0
 
 
 def _restarted(judge: Guard, *, analysis: Analysis | None = None) -> Guard:
@@ -43,6 +44,7 @@ def _convicted_s(stream: Stream, *, restart_s: float | None) -> float:
 @settings(max_examples=12, deadline=None)
 @given(seed=st.integers(0, 1000), part=st.floats(0.05, 0.95))
 @example(seed=43, part=0.375)
+@example(seed=675, part=0.155)
 def test_a_restart_among_failures_does_not_delay_the_conviction(seed: int, part: float) -> None:
     """A clump of failures that a restart cuts in two counts as two: that may be a little sooner."""
 
