@@ -81,6 +81,12 @@ SERVER_ENV: Final = (
     "DEPLOYMENT",
     "REVISION",
 )
+# Likewise, with `spec.runtime.authKeysSecret`: the Secret's key becomes a file of the folder.
+SERVER_KEYS_ENV: Final = ("AUTH_KEYS_FILE", "AUTH_OPEN")
+AUTH_KEYS_KEY: Final = "keys"
+AUTH_KEYS_DIR: Final = "/etc/slipway/auth"
+AUTH_KEYS_VOLUME: Final = "auth-keys"
+AUTH_OPEN: Final = "metadata,metrics"  # the operator reads digests, Prometheus metrics: no key
 MODEL_DIR: Final = "/var/lib/slipway/model"  # an emptyDir: downloaded bytes
 TERMINATION_LOG: Final = "/dev/termination-log"  # why a server gave up; shown in status
 

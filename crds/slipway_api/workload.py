@@ -13,10 +13,11 @@ from slipway_api.base import (
     cel_text,
 )
 from slipway_api.compute_pool import Resources
-from slipway_api.names import SERVER_ENV, SERVER_ENV_PREFIX
+from slipway_api.names import SERVER_ENV, SERVER_ENV_PREFIX, SERVER_KEYS_ENV
 from slipway_api.rules import rule
 
 RESERVED_ENV: Final = tuple(SERVER_ENV_PREFIX + name for name in SERVER_ENV)
+KEYS_ENV: Final = tuple(SERVER_ENV_PREFIX + name for name in SERVER_KEYS_ENV)
 # Labels under these prefixes are how the operator and its selectors find pods.
 RESERVED_KEY_PREFIXES: Final = ("slipway.dev/", "app.kubernetes.io/")
 LABEL_KEY_LENGTH_MAX: Final = 317
@@ -96,6 +97,23 @@ class Runtime(ContractModel):
             },
         ),
     ] = ()
+    auth_keys_secret: Annotated[
+        ObjectName | None,
+        Field(
+            description="Secret in this namespace whose key 'keys' holds lines of NAME SHA256"
+            " [RIGHTS]: only with one of these API keys may a client infer. Absent: everybody may."
+        ),
+    ] = None
+
+    @rule(
+        f"!has(self.authKeysSecret) || !has(self.env) ||"
+        f" !self.env.exists(e, e.name in {_cel_list(KEYS_ENV)})",
+        message=f"authKeysSecret sets {' and '.join(KEYS_ENV)}: remove them from env, or leave"
+        " authKeysSecret out",
+        field="env",
+    )
+    def leaves_keys_to_their_secret(self) -> bool:
+        return self.auth_keys_secret is None or not any(e.name in KEYS_ENV for e in self.env)
 
     @rule(
         "!has(self.env) || self.env.all(e, self.env.exists_one(o, o.name == e.name))",

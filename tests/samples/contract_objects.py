@@ -62,6 +62,7 @@ FULL_SPEC: Final[Object] = {
         "name": "onnx",
         "image": "registry.example.com:5000/serving/onnx@sha256:" + "ab" * 32,
         "env": [{"name": "OMP_NUM_THREADS", "value": "2"}, {"name": "TZ"}],
+        "authKeysSecret": "churn-keys",
     },
     "compute": {
         "pool": "gpu-a100",
@@ -143,6 +144,11 @@ def _query(**fields: Any) -> list[Object]:
     return [{"name": "business", "query": "vector(1)", **fields}]
 
 
+def keyed(*variables: str) -> Object:
+    """Write a runtime that asks for keys and has these variables."""
+    return {"authKeysSecret": "churn-keys", "env": [{"name": name} for name in variables]}
+
+
 X: Final[Object] = {"name": "x", "datatype": "FP32", "shape": [-1, 2]}
 Y: Final[Object] = {"name": "y", "datatype": "INT64", "shape": [-1]}
 SIGNATURE: Final[Object] = {"inputs": [X], "outputs": [Y]}
@@ -177,6 +183,7 @@ _PLACEHOLDER: Final = "a query may hold {{namespace}}, {{name}}"
 _INPUTS: Final = "must have exactly the inputs of signature"
 _OUTPUTS: Final = "may only have outputs of signature"
 _WARM_UP: Final = "warmUp may only name inputs of signature"
+_KEYS: Final = "remove them from env, or leave authKeysSecret out"
 _TIMEOUT: Final = "timeout must be above 0 and at most 1h"
 
 REFUSED: Final = (
@@ -205,6 +212,9 @@ REFUSED: Final = (
     Refused("spec.runtime.env", [{"name": "SLIPWAY_SERVER_MODEL_URI"}], _RESERVED),
     Refused("spec.runtime.env", [{"name": "SLIPWAY_SERVER_REVISION"}], _RESERVED),
     Refused("spec.runtime.env", [{"name": "A"}, {"name": "A"}], "a variable is given twice"),
+    Refused("spec.runtime", keyed("SLIPWAY_SERVER_AUTH_KEYS_FILE"), _KEYS),
+    Refused("spec.runtime", keyed("TZ", "SLIPWAY_SERVER_AUTH_OPEN"), _KEYS),
+    Refused("spec.runtime.authKeysSecret", "Churn_Keys", "spec.runtime.authKeysSecret"),
     Refused("spec.compute.podLabels", {"slipway.dev/deployment": "other"}, _LABELS),
     Refused("spec.compute.podLabels", {"app.kubernetes.io/name": "other"}, _LABELS),
     Refused("spec.compute.podAnnotations", {"slipway.dev/command": "x"}, _ANNOTATIONS),
@@ -274,6 +284,9 @@ TAKEN: Final = (
     changed(MINIMAL, "spec.model.uri", "https://example.com/m..v2/a@b.onnx?version=1"),
     changed(MINIMAL, "spec.model.expectations", {}),
     changed(MINIMAL, "spec.model.expectations", expecting(golden(), golden(), warmUp=[{}])),
+    changed(MINIMAL, "spec.runtime", keyed()),
+    changed(MINIMAL, "spec.runtime", keyed("SLIPWAY_SERVER_AUTH_JWKS_FILE")),
+    changed(MINIMAL, "spec.runtime.env", [{"name": "SLIPWAY_SERVER_AUTH_KEYS_FILE"}]),
     changed(MINIMAL, "spec.strategy", _steps(*range(1, 21))),
     changed(MINIMAL, "spec.strategy", {"rolling": {}}),
     changed(MINIMAL, "spec.strategy", {"direct": {}}),

@@ -12,6 +12,7 @@ from slipway_api import names
 from slipway_api.compute_pool import ComputePoolSpec
 from slipway_api.model_deployment import ModelDeployment, ModelDeploymentSpec
 from slipway_operator.engine import podevents
+from slipway_operator.render import access
 
 Object = dict[str, Any]
 
@@ -333,6 +334,7 @@ def _environment(owner: Owner, spec: ModelDeploymentSpec, revision: str) -> list
             "name": DIGEST_VARIABLE,
             "valueFrom": {"configMapKeyRef": source},
         }
+    ours += access.key_file(spec.runtime.auth_keys_secret).environment
     return [{"name": entry.name, "value": entry.value} for entry in spec.runtime.env] + ours
 
 
@@ -352,6 +354,7 @@ def _volumes(spec: ModelDeploymentSpec) -> list[Object]:
     volumes: list[Object] = [
         {"name": VOLUME_MODEL, "emptyDir": {}},
         {"name": VOLUME_TMP, "emptyDir": {}},
+        *access.key_file(spec.runtime.auth_keys_secret).volumes,
     ]
     if spec.model.uri.startswith(PVC_SCHEME):
         claim = spec.model.uri.removeprefix(PVC_SCHEME).partition("/")[0]
@@ -364,6 +367,7 @@ def _mounts(spec: ModelDeploymentSpec) -> list[Object]:
     mounts: list[Object] = [
         {"name": VOLUME_MODEL, "mountPath": names.MODEL_DIR},
         {"name": VOLUME_TMP, "mountPath": "/tmp"},
+        *access.key_file(spec.runtime.auth_keys_secret).mounts,
     ]
     if spec.model.uri.startswith(PVC_SCHEME):
         mounts.append({"name": VOLUME_CLAIM, "mountPath": PVC_MOUNT, "readOnly": True})

@@ -30,17 +30,19 @@ def test_a_candidate_that_always_fails_is_convicted_with_both_sides_numbers() ->
     assert failed.message.endswith(f"(100 %), stable 0 of {failed.stable_count} (0 %)")
 
 
-def test_a_candidate_that_refuses_what_stable_accepts_is_convicted() -> None:
+@pytest.mark.parametrize("status", [400, 401, 403])
+def test_a_candidate_that_refuses_what_stable_accepts_is_convicted(status: int) -> None:
     judge = guard()
 
-    Stream(200, 5, candidate_status=400).run(judge, 5)
+    Stream(200, 5, candidate_status=status).run(judge, 5)
 
     failed = judge.view().failed
     assert failed is not None
     assert failed.reason is Reason.REFUSALS
 
 
-def test_a_client_that_is_refused_everywhere_is_not_the_candidates_fault() -> None:
+@pytest.mark.parametrize("status", [400, 401])
+def test_a_client_that_is_refused_everywhere_is_not_the_candidates_fault(status: int) -> None:
     judge, stream = guard(), Stream(200, 50)
     source = random.Random(7)
 
@@ -50,7 +52,7 @@ def test_a_client_that_is_refused_everywhere_is_not_the_candidates_fault() -> No
                 f"bad-{stream.count}-{index}",
                 stream.now_s,
                 revision=source.choice([CANDIDATE, STABLE]),
-                status=400,
+                status=status,
                 host=f"host-{source.randrange(4)}",
             )
             for index in range(10)

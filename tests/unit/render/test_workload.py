@@ -42,6 +42,7 @@ FULL: Final = builders.spec(
         "podAnnotations": {"example.com/owner": "growth"},
     },
 )
+KEYED: Final = builders.spec(runtime={"authKeysSecret": "churn-keys"})
 POOL: Final = ComputePoolSpec.model_validate(
     {
         "nodeSelector": {"example.com/pool": "cpu"},
@@ -74,6 +75,7 @@ KEPT: Final = workload.Snapshot(
 CASES: Final[dict[str, Callable[[], Any]]] = {
     "pod-plain": _template,
     "pod-full": lambda: _template(FULL, POOL),
+    "pod-with-keys": lambda: _template(KEYED),
     "revision": lambda: [
         workload.controller_revision(OWNER, REVISION, number=3, kept=KEPT),
         workload.deployment(OWNER, REVISION, template={"kept": "whole"}, replicas=2),
@@ -101,7 +103,7 @@ def test_objects_are_rendered_as_recorded(case: str) -> None:
     assert file.read_text() == text
 
 
-@pytest.mark.parametrize("wanted", [builders.spec(), FULL], ids=["plain", "full"])
+@pytest.mark.parametrize("wanted", [builders.spec(), FULL, KEYED], ids=["plain", "full", "keyed"])
 def test_pods_pass_the_restricted_pod_security_standard(wanted: ModelDeploymentSpec) -> None:
     """Field by field of kubernetes.io/docs/concepts/security/pod-security-standards."""
     pod = _template(wanted, POOL)["spec"]
@@ -214,6 +216,21 @@ def test_a_volume_is_mounted_read_only_and_named_as_the_container_sees_it() -> N
     assert f"file://{mount['mountPath']}/churn/1.3.0" == values["SLIPWAY_SERVER_MODEL_URI"]
 
 
+def test_keys_are_a_folder_that_follows_its_secret_and_that_must_be_there() -> None:
+    container, plain = _container(_template(KEYED)), _container(_template())
+    (secret,) = (v["secret"] for v in _template(KEYED)["spec"]["volumes"] if "secret" in v)
+    (mount,) = (m for m in container["volumeMounts"] if m not in plain["volumeMounts"])
+    (file, opened) = container["env"][len(plain["env"]) :]
+
+    assert (secret["secretName"], secret["optional"]) == ("churn-keys", False)
+    assert mount["readOnly"] is True
+    assert "subPath" not in mount, "such a mount never changes"
+    (item,) = secret["items"]
+    expected = f"{mount['mountPath']}/{item['path']}"
+    assert file == {"name": "SLIPWAY_SERVER_AUTH_KEYS_FILE", "value": expected}
+    assert opened == {"name": "SLIPWAY_SERVER_AUTH_OPEN", "value": "metadata,metrics"}
+
+
 @pytest.mark.parametrize(
     ("of_pool", "of_user", "expected"),
     [
@@ -282,7 +299,7 @@ def test_names_fit_into_a_service_however_long_the_deployment_is_called() -> Non
     assert len(plan.revision_name(name, spec)) <= 63
 
 
-@pytest.mark.parametrize("wanted", [builders.spec(), FULL], ids=["plain", "full"])
+@pytest.mark.parametrize("wanted", [builders.spec(), FULL, KEYED], ids=["plain", "full", "keyed"])
 def test_what_is_kept_of_a_specification_asks_for_the_same_revision_again(
     wanted: ModelDeploymentSpec,
 ) -> None:
@@ -294,14 +311,20 @@ def test_what_is_kept_of_a_specification_asks_for_the_same_revision_again(
     assert "replicas" not in sections["compute"]
 
 
-def test_expectations_make_a_revision_and_their_absence_leaves_names_as_they_were() -> None:
+@pytest.mark.parametrize(
+    ("section", "wanted"),
+    [
+        ("model", [{"expectations": {"warmUp": [{"x": [size]}]}} for size in (1, 2)]),
+        ("runtime", [{"authKeysSecret": name} for name in ("churn-keys", "others")]),
+    ],
+)
+def test_a_new_field_makes_a_revision_and_its_absence_leaves_names_as_they_were(
+    section: str, wanted: list[dict[str, Any]]
+) -> None:
     """Another name of what serves today would roll out every model of every cluster anew."""
-    plain = builders.spec()
-    expecting = [
-        builders.spec(model={"expectations": {"warmUp": [{"x": [size]}]}}) for size in (1, 2)
-    ]
+    specs = [builders.spec(), *(builders.spec(**{section: fields}) for fields in wanted)]
 
-    found = [plan.revision_name("churn", spec) for spec in (plain, *expecting)]
+    found = [plan.revision_name("churn", spec) for spec in specs]
 
     assert found[0] == "churn-cd907e679b"
     assert len(set(found)) == 3

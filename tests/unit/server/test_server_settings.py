@@ -6,7 +6,9 @@ import pytest
 
 from slipway_api import names
 from slipway_server import settings
-from slipway_server.core.errors import LoadError
+from slipway_server.access.rights import Right
+from slipway_server.core.errors import LoadError, ServingError
+from slipway_server.protection import protection
 from slipway_server.settings import AccessLogFormat
 
 NEEDED = {"SLIPWAY_SERVER_MODEL_NAME": "churn", "SLIPWAY_SERVER_MODEL_URI": "s3://b/k"}
@@ -26,6 +28,21 @@ def test_everything_that_the_operator_writes_is_read():
     read = settings.read(environ)
 
     assert all(f"v-{name}" == getattr(read, name.lower()) for name in names.SERVER_ENV)
+
+
+def test_the_keys_that_the_operator_mounts_are_asked_for_and_scrapes_stay_open(tmp_path):
+    file = tmp_path / names.AUTH_KEYS_KEY
+    file.write_text(f"shop {'ab' * 32}\n")
+    values = dict(zip(names.SERVER_KEYS_ENV, (str(file), names.AUTH_OPEN), strict=True))
+    prefixed = {f"{names.SERVER_ENV_PREFIX}{name}": value for name, value in values.items()}
+
+    gate = protection(settings.read(NEEDED | prefixed), say=print).gate
+
+    assert gate is not None
+    for right in (Right.PROBE, Right.METADATA, Right.METRICS):
+        gate.admit(right, ())
+    with pytest.raises(ServingError, match="a key is needed"):
+        gate.admit(Right.INFER, ())
 
 
 def test_a_repository_needs_no_single_model_and_half_of_one_is_missed():
