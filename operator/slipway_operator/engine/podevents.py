@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from slipway_api import last_words
+from slipway_api import last_words, names
 from slipway_api.conditions import Reason
 
 EXIT_MODEL_REJECTED: Final = 78  # EX_CONFIG of sysexits.h: our server's word for "never will load"
@@ -72,7 +72,8 @@ class PodSeen:
     `terminated` is the model container's current state, `last_terminated` the one before it.
     `pod_reason` and `pod_message` are the pod's own (Evicted, …); `is_disrupted`: the condition
     DisruptionTarget is true. `is_scheduled` False: no node yet, `pod_message` says why.
-    `is_reachable` False: it counts as ready, and takes no connection.
+    `is_reachable` False: it counts as ready, and takes no connection. `secret_awaited`: the Secret
+    of its API keys, while none of its volumes is mounted.
     """
 
     name: str
@@ -96,6 +97,7 @@ class PodSeen:
     pod_message: str = ""
     container: str = "model"
     is_reachable: bool = True
+    secret_awaited: str | None = None
 
 
 class FindingKind(StrEnum):
@@ -224,13 +226,22 @@ def _not_ready(pod: PodSeen, now_s: float) -> PodFinding:
     if not pod.is_scheduled:  # nothing runs, nothing is at risk: wait for a node, however long
         message = f"pod {pod.name}: no node yet: {_clipped(pod.pod_message) or 'not scheduled'}"
         return PodFinding(pod.name, FindingKind.STARTING, Reason.WAITING_FOR_PODS, message)
+    why = f" ({_quoted(waiting, _awaited(pod) or pod.waiting_message)})" if waiting else ""
     if age_s >= START_DEADLINE_S:
-        message = f"pod {pod.name}: not ready {START_DEADLINE_S:.0f} s after it was created"
-        message += f" ({_quoted(waiting, pod.waiting_message)})" if waiting else ""
+        message = f"pod {pod.name}: not ready {START_DEADLINE_S:.0f} s after it was created{why}"
         return PodFinding(pod.name, FindingKind.EVIDENCE, Reason.START_DEADLINE, message)
-    message = f"pod {pod.name}: starting for {max(age_s, 0.0):.0f} s"
-    message += f" ({_quoted(waiting, pod.waiting_message)})" if waiting else ""
+    message = f"pod {pod.name}: starting for {max(age_s, 0.0):.0f} s{why}"
     return PodFinding(pod.name, FindingKind.STARTING, Reason.WAITING_FOR_PODS, message)
+
+
+def _awaited(pod: PodSeen) -> str:
+    """Name the Secret that must be there: of a volume that is not mounted, pods say nothing."""
+    if pod.secret_awaited is None:
+        return ""
+    return (
+        "its volumes are not mounted yet; they need the Secret"
+        f" '{pod.secret_awaited}' with the key '{names.AUTH_KEYS_KEY}'"
+    )
 
 
 def _end_in_words(pod: PodSeen, end: Terminated) -> str:

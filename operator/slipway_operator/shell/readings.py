@@ -221,7 +221,21 @@ def pod_seen(pod: Object, *, ready_nodes: frozenset[str] | None) -> PodSeen:
         pod_message=status.get("message", "")
         or ("" if is_scheduled else scheduled.get("message", "")),
         container=names.CONTAINER_MODEL,
+        secret_awaited=_secret_awaited(pod),
     )
+
+
+def _secret_awaited(pod: Object) -> str | None:
+    """Name the Secret of API keys while the pod has no sandbox: the kubelet mounts volumes first.
+
+    Source: `SyncPod` in pkg/kubelet/kubelet.go; the condition has that meaning since 1.29.
+    """
+    sandbox = _condition(pod, "PodReadyToStartContainers") or {}
+    if sandbox.get("status") != "False":
+        return None
+    volumes = pod["spec"].get("volumes") or ()
+    found = (v["secret"]["secretName"] for v in volumes if v["name"] == names.AUTH_KEYS_VOLUME)
+    return next(found, None)
 
 
 def _was_ready(pod: Object) -> bool:

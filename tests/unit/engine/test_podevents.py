@@ -67,6 +67,13 @@ def test_a_starting_pod_is_waited_for() -> None:
     assert found.message == "pod churn-7f-x: starting for 20 s (ContainerCreating)"
 
 
+@pytest.mark.parametrize("age_s", [20, START_DEADLINE_S])
+def test_a_pod_that_waits_for_a_secret_to_mount_names_it(age_s: float) -> None:
+    found = _find(replace(STARTING, secret_awaited="shop", created_at_s=NOW_S - age_s))
+
+    assert "they need the Secret 'shop' with the key 'keys'" in found.message
+
+
 @pytest.mark.parametrize(
     ("end", "words"),
     [

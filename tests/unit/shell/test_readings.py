@@ -11,6 +11,7 @@ from slipway_operator.engine import podevents
 from slipway_operator.engine.facts import Front, Record
 from slipway_operator.engine.podevents import FindingKind
 from slipway_operator.engine.room import Needs, Node, Taint
+from slipway_operator.render import access
 from slipway_operator.shell import readings
 from tests import builders
 
@@ -109,6 +110,22 @@ def test_a_pod_without_a_node_says_why() -> None:
 
     assert (FindingKind.STARTING, Reason.WAITING_FOR_PODS) == (found.kind, found.reason)
     assert "Insufficient memory" in found.message
+
+
+@pytest.mark.parametrize(
+    ("has_sandbox", "awaited"), [("False", "churn-keys"), ("True", None)], ids=["no", "yes"]
+)
+def test_a_pod_without_a_sandbox_waits_for_the_secret_of_its_keys(
+    has_sandbox: str, awaited: str | None
+) -> None:
+    volumes = [{"name": "tmp", "emptyDir": {}}, *access.key_file("churn-keys").volumes]
+    sandbox = _condition("PodReadyToStartContainers", has_sandbox, 1)
+    pod = _pod(
+        spec={"nodeName": "node-1", "volumes": volumes},
+        status__conditions=[*_with_ready("False", 1), sandbox],
+    )
+
+    assert awaited == _seen(pod).secret_awaited
 
 
 @pytest.mark.parametrize(
