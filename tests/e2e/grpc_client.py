@@ -1,6 +1,7 @@
 """One inference over gRPC as a program of its own, to be run inside the cluster's network.
 
-`python grpc_client.py HOST:PORT MODEL [AUTHORITY]` prints status, revision and body as JSON.
+`python grpc_client.py HOST:PORT MODEL [AUTHORITY [NAME=VALUE…]]`, the pairs being metadata and an
+empty authority none, prints status, revision and body as JSON.
 """
 
 import json
@@ -14,12 +15,13 @@ TIMEOUT_S = 20.0
 VALUES = (1.0, -2.5)
 
 
-def main(target: str, model: str, authority: str = "") -> None:
+def main(target: str, model: str, authority: str = "", *pairs: str) -> None:
     """Ask once; whatever comes is printed."""
     request = service_pb2.ModelInferRequest(model_name=model)
     tensor = request.inputs.add(name="x", datatype="FP32")
     tensor.shape.extend([1, len(VALUES)])
     tensor.contents.fp32_contents.extend(VALUES)
+    metadata = [(name, value) for name, _, value in (pair.partition("=") for pair in pairs)]
     options = [("grpc.default_authority", authority)] if authority else []
     with grpc.insecure_channel(f"dns:///{target}", options=options) as channel:
         infer = channel.unary_unary(
@@ -28,7 +30,7 @@ def main(target: str, model: str, authority: str = "") -> None:
             response_deserializer=service_pb2.ModelInferResponse.FromString,
         )
         try:
-            answer, call = infer.with_call(request, timeout=TIMEOUT_S)
+            answer, call = infer.with_call(request, timeout=TIMEOUT_S, metadata=metadata)
             status, body = "OK", str(answer)
         except grpc.RpcError as error:
             call, status, body = error, error.code().name, error.details()

@@ -253,12 +253,17 @@ class Scene:
         return Answer(status, revision, text or done.stderr)
 
     def ask_rpc(
-        self, host: str, *, namespace: str = "default", authority: str | None = None
+        self,
+        host: str,
+        *,
+        namespace: str = "default",
+        authority: str = "",
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """Send one inference over gRPC."""
         done = self.client(
             *(sys.executable, str(GRPC_CLIENT), f"{host}:{names.SERVICE_PORT}", IDENTITY),
-            *((authority,) if authority else ()),
+            *(authority, *map("=".join, (headers or {}).items())),
             namespace=namespace,
         )
         assert done.returncode == 0, done.stderr
