@@ -140,7 +140,9 @@ class Dataplane:
         try:
             signature = model.backend.signature
             feed = signature.feed(request.inputs)
-            specs = signature.select([output.name for output in request.outputs])
+            specs = signature.outputs
+            if request.outputs:
+                specs = signature.select([output.name for output in request.outputs])
             entry = Entry(feed, specs, is_batchable=signature.is_batchable, deadline_ns=deadline_ns)
             call = Call(model, request, entry, began_ns=began_ns, done=done)
             call.submit(self._scheduler(model))
@@ -257,12 +259,12 @@ class Call:
         entry = self._entry
         if entry.error is not None:
             raise entry.error
-        outputs = tuple(
-            Tensor(spec.name, spec.datatype, array)
-            for spec, array in zip(entry.specs, entry.arrays, strict=True)
-        )
+        pairs = zip(entry.specs, entry.arrays, strict=True)
+        outputs = tuple([Tensor(spec.name, spec.datatype, array) for spec, array in pairs])
+        if not self._request.outputs:
+            return outputs
         counts = [output.class_count for output in self._request.outputs]
         if not any(counts):
             return outputs
-        pairs = zip(outputs, counts, strict=True)
-        return tuple(top_classes(tensor, count) for tensor, count in pairs)
+        wanted = zip(outputs, counts, strict=True)
+        return tuple(top_classes(tensor, count) for tensor, count in wanted)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final, cast
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from slipway_server.rest import errors
@@ -61,6 +62,8 @@ class Connection(HttpToolsProtocol):
         self._header_count_max = limits.header_count_max
         self._head_bytes = 0
         self._is_in_head = self._is_refused = False
+        self._defaults: list[Header] | None = None
+        self._lines = b""
 
     # What uvicorn's server and its protocol's base call.
 
@@ -89,7 +92,12 @@ class Connection(HttpToolsProtocol):
         if self._is_refused:
             return
         was_in_head = self._is_in_head
-        super().data_received(data)
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            pass  # there is nothing to upgrade to; the request itself is answered
+        except httptools.HttpParserError:
+            self.send_400_response("this is no HTTP/1.1 that can be read")
         if was_in_head and self._is_in_head:
             self._head_bytes += len(data)
             self._bound_head()
@@ -199,12 +207,17 @@ class Connection(HttpToolsProtocol):
 
     def send(self, answer: Answer, *, keep_alive: bool, request_id: bytes | None) -> None:
         """Write a whole answer at once."""
-        content = answer.content
-        parts = [STATUS_LINE[answer.status]]
-        for header in (*self.server_state.default_headers, content.content_type):
-            parts.append(b"%b: %b\r\n" % header)
-        parts.append(b"content-length: %d\r\n" % len(content.body))
-        parts.append(self._stamp)
+        content, defaults = answer.content, self.server_state.default_headers
+        if defaults is not self._defaults:  # uvicorn makes them anew when the date has changed
+            self._defaults = defaults
+            lines = b"".join([b"%b: %b\r\n" % header for header in defaults])
+            self._lines = lines + self._stamp
+        parts = [
+            STATUS_LINE[answer.status],
+            self._lines,
+            b"%b: %b\r\n" % content.content_type,
+            b"content-length: %d\r\n" % len(content.body),
+        ]
         if request_id is not None:
             parts.append(b"x-request-id: %b\r\n" % request_id)
         for header in (*content.headers, *answer.headers):

@@ -198,14 +198,15 @@ def _tensor(entry: Any, tail: _Tail) -> Tensor:
     header = tensors.parse_header(
         entry.get("name"), datatype=entry.get("datatype"), shape=entry.get("shape")
     )
-    parameters = _parameters(entry.get("parameters"), f"input '{header.name}'")
-    tensors.refuse_shared_memory(parameters)
     data = entry.get("data")
-    if "binary_data_size" in parameters:
-        if data is not None:
-            raise invalid(f"input '{header.name}' has both 'data' and a binary_data_size")
-        raw = tail.take(header.name, parameters["binary_data_size"])
-        return tensors.from_bytes(header, raw)
+    if "parameters" in entry:
+        parameters = _parameters(entry["parameters"], f"input '{header.name}'")
+        tensors.refuse_shared_memory(parameters)
+        if "binary_data_size" in parameters:
+            if data is not None:
+                raise invalid(f"input '{header.name}' has both 'data' and a binary_data_size")
+            raw = tail.take(header.name, parameters["binary_data_size"])
+            return tensors.from_bytes(header, raw)
     if isinstance(data, np.ndarray):
         return tensors.from_array(header, data)
     if not isinstance(data, list):

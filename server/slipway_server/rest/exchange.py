@@ -51,14 +51,16 @@ class Exchange:
         self._inference = Inference(infer, target, headers)
         # Before the body, of which nothing is kept then.
         self._denied = None if infer.gate is None else denied(infer.gate, connection.headers)
-        self._request_id = _echo(headers.get(_REQUEST_ID))
+        request_id = headers.get(_REQUEST_ID)
+        self._request_id = None if request_id is None else _echo(request_id)
         self._parts: list[bytes] = []
         self._body_bytes = 0
         self._has_turn = False
         self.keep_alive: bool = connection.parser.should_keep_alive()
         self.more_body = True
         self.disconnected = self.response_complete = False
-        if int(headers.get(b"content-length", b"0")) > infer.body_bytes_max:
+        length = headers.get(b"content-length")
+        if length is not None and int(length) > infer.body_bytes_max:
             self._body_bytes = infer.body_bytes_max + 1  # told when its turn has come
 
     def take_turn(self) -> None:
@@ -128,8 +130,8 @@ class Exchange:
         self._answer(refusal(ServingError(ErrorKind.TOO_LARGE, message)))
 
 
-def _echo(value: bytes | None) -> bytes | None:
+def _echo(value: bytes) -> bytes | None:
     """What may be sent back of a client's header."""
-    if value is None or len(value) > _REQUEST_ID_BYTES_MAX or _CONTROLS.search(value):
+    if len(value) > _REQUEST_ID_BYTES_MAX or _CONTROLS.search(value):
         return None
     return value

@@ -130,7 +130,8 @@ class Inference:
 
     def __init__(self, path: InferPath, target: Target, headers: Mapping[bytes, bytes]) -> None:
         self._path, self._target, self._headers = path, target, headers
-        request_id = headers.get(b"x-request-id", b"").decode("latin-1")
+        sent = headers.get(b"x-request-id")
+        request_id = "" if sent is None else sent.decode("latin-1")
         self._attempt = path.attempts.begin("rest", path=target.path, request_id=request_id)
         self._attempt.target = (target.model_name, target.model_version)
         self._call: Call | None = None
@@ -178,6 +179,8 @@ class Inference:
         tell(answer)
 
     def _coded(self, content: Content) -> Answer:
+        if len(content.body) < coding.BYTES_MIN:
+            return Answer(200, content)
         body, used = coding.encode(content.body, self._headers.get(b"accept-encoding", b""))
         if used is None:
             return Answer(200, content)
