@@ -63,8 +63,12 @@ class Attempt:
 
     def end(self, status: int, code: str) -> None:
         """The answer is out, or the client is gone; `status` is the number of `code`."""
-        seconds = (time.perf_counter_ns() - self._began_ns) * 1e-9
-        self._attempts.end(self, status=status, code=code, seconds=seconds)
+        ended_ns = time.perf_counter_ns()
+        self._attempts.end(self, status, code, ended_ns=ended_ns)
+
+    def seconds(self, ended_ns: int) -> float:
+        """How long it took until then."""
+        return (ended_ns - self._began_ns) * 1e-9
 
 
 class Attempts:
@@ -90,13 +94,16 @@ class Attempts:
             self._access_log.write("begin", attempt)
         return attempt
 
-    def end(self, attempt: Attempt, *, status: int, code: str, seconds: float) -> None:
+    def end(self, attempt: Attempt, status: int, code: str, *, ended_ns: int) -> None:
         """Count and log it; called by `Attempt.end`."""
-        response = attempt.response
+        response, seconds = attempt.response, attempt.seconds(ended_ns)
         model = self._named(attempt)
         self._metrics.ended(attempt.protocol, code=code, model=model, seconds=seconds)
         if response is not None:
-            self._metrics.answered(attempt.protocol, response, decode_ns=attempt.decode_ns)
+            # The same end as of the whole, or its parts would be more than it.
+            self._metrics.answered(
+                attempt.protocol, response, decode_ns=attempt.decode_ns, ended_ns=ended_ns
+            )
         if self._access_log is not None:
             self._access_log.write("end", attempt, status=status, seconds=round(seconds, 6))
 

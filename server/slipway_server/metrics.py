@@ -4,7 +4,6 @@ Label values come from settings, models and fixed tables, never from a client: a
 series.
 """
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
@@ -67,24 +66,25 @@ class Metrics(Collector):
             found = self._seconds[key] = Histogram(BUCKETS_S)
         found.observe(seconds)
 
-    def answered(self, protocol: str, response: InferenceResponse, *, decode_ns: int) -> None:
-        """Observe the stages of a request whose answer is out; `decode_ns`: its body was there.
+    def answered(
+        self, protocol: str, response: InferenceResponse, *, decode_ns: int, ended_ns: int
+    ) -> None:
+        """Observe the stages of a request: its body was there, and its answer is out.
 
         Times are of `time.perf_counter_ns`. A stage begins where the one before it ends.
         """
         if response.times is None:
             return
-        now_ns = time.perf_counter_ns()
         key = (protocol, response.model_name, response.model_version)
         found = self._stages.get(key)
         if found is None:
             found = self._stages[key] = _stages()
         decode, queue, compute, encode = found
-        queued_ns, began_ns, ended_ns = response.times
+        queued_ns, began_ns, computed_ns = response.times
         decode.observe((queued_ns - decode_ns) * 1e-9)
         queue.observe((began_ns - queued_ns) * 1e-9)
-        compute.observe((ended_ns - began_ns) * 1e-9)
-        encode.observe((now_ns - ended_ns) * 1e-9)
+        compute.observe((computed_ns - began_ns) * 1e-9)
+        encode.observe((ended_ns - computed_ns) * 1e-9)
 
     def ran(self, model: Model, runs: Sequence[Entry]) -> None:
         """Observe runs of the model, by one entry of each."""
