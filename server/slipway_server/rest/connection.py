@@ -159,7 +159,7 @@ class Connection(HttpToolsProtocol):
         if self._is_refused:
             return
         self._is_in_head = False
-        self._phase = Phase.BODY
+        self._enter(Phase.BODY)
         if self._head_bytes > self._head_bytes_max:  # a request line without headers
             self._bound_head()
         elif self.parser.get_method() == b"POST":
@@ -201,7 +201,7 @@ class Connection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """The answer is written: go on, once the client has taken most of it."""
         self.server_state.total_requests += 1
-        is_over = self._is_refused or self.transport.is_closing()
+        is_over = self._phase is Phase.END or self.transport.is_closing()
         if not is_over and not self.flow.write_paused:
             self._go_on()
 

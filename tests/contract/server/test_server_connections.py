@@ -189,6 +189,19 @@ async def test_what_was_asked_whole_is_answered_before_a_bad_request_ends_the_co
     assert [status for status, _ in found] == [200]
 
 
+async def test_all_that_was_asked_whole_is_answered_before_a_bad_request_ends_the_connection():
+    async with serving() as server:
+        server.gate.is_open.clear()
+        reader, writer = await server.connect()
+        writer.write(INFER + LIVE + INFER + b"no http at all\r\n\r\n")
+        await until(lambda: server.workers.running_count, "the first runs")
+        server.gate.is_open.set()
+        found = await answers(reader)  # until the server closes
+        writer.close()
+
+    assert [status for status, _ in found] == [200, 200, 200]
+
+
 async def test_headers_begun_behind_an_unanswered_request_must_end_too():
     async with serving(head_s=0.5) as server:
         found = await server.ask(INFER + b"GET /v2 HTT")
