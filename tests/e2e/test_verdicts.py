@@ -16,15 +16,17 @@ pytestmark = pytest.mark.e2e
 
 REFUSING: Final = Target("e2e", "refusing")
 SHEDDING: Final = Target("e2e", "shedding")
-RATES: Final = {REFUSING: 20.0, SHEDDING: 4.0}
+# An answer takes 0.3 s or so: at the step's weight more than twice as many are asked for as one
+# inference at a time can give, and more than it can give on a machine that is twice as fast.
+RATES: Final = {REFUSING: 20.0, SHEDDING: 8.0}
+WEIGHT: Final = {REFUSING: 50, SHEDDING: 90}
 # Stable is as slow as its candidate: attempts may then take three times what it takes here and now.
 STABLE: Final = {REFUSING: "1.1.0", SHEDDING: "1.6.0"}
 HELD_S: Final = 8.0
-# One inference at a time and none in line: what comes meanwhile is shed.
-NO_QUEUE: Final = [
-    {"name": "SLIPWAY_SERVER_CONCURRENCY", "value": "1"},
-    {"name": "SLIPWAY_SERVER_QUEUE_MAX", "value": "0"},
-]
+# One inference at a time: what comes meanwhile waits, and runs together.
+ONE_AT_A_TIME: Final = {"name": "SLIPWAY_SERVER_CONCURRENCY", "value": "1"}
+# One waits at most: the third at once is shed.
+NO_QUEUE: Final = {"name": "SLIPWAY_SERVER_QUEUE_MAX", "value": "0"}
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,12 @@ def ledgers(
     folder: Path = tmp_path_factory.mktemp("verdicts")
     files = {target: folder / f"{target.name}.jsonl" for target in RATES}
     samples = catalogue.samples(models.TUMOUR)
-    scene.apply(*(wanted(catalogue, store, target, version=STABLE[target]) for target in RATES))
+    scene.apply(
+        *(
+            wanted(catalogue, store, target, version=STABLE[target], env=[ONE_AT_A_TIME])
+            for target in RATES
+        )
+    )
     for target in RATES:
         scene.serves(target)
     with ExitStack() as loads:
@@ -47,13 +54,14 @@ def ledgers(
 
 
 def wanted(
-    catalogue: models.Catalogue, store: str, target: Target, *, version: str, **more: Any
+    catalogue: models.Catalogue, store: str, target: Target, *, version: str, env: list[Object]
 ) -> Object:
-    """Write a deployment of one release."""
+    """Write a deployment of one release, its server set by `env`."""
     release = catalogue.release(models.TUMOUR, version)
     model = {"name": release.model, "version": version, "digest": release.digest}
     uri = {"uri": f"{store}/{release.file}"}
-    return manifest(target, model=model | uri, steps=[{"weight": 50, "hold": "2s"}], **more)
+    steps = [{"weight": WEIGHT[target], "hold": "2s"}]
+    return manifest(target, model=model | uri, steps=steps, runtime={"env": env})
 
 
 def answers(path: Path) -> list[ledger.Request]:
@@ -67,7 +75,7 @@ def test_a_candidate_that_refuses_what_stable_accepts_is_taken_back(
     before = scene.status(REFUSING).stable
     eventually(lambda: answers(ledgers[REFUSING]), what="clients are answered")
 
-    scene.apply(wanted(catalogue, store, REFUSING, version="1.5.0"))
+    scene.apply(wanted(catalogue, store, REFUSING, version="1.5.0", env=[ONE_AT_A_TIME]))
     status = scene.until(
         REFUSING, lambda s: s.phase == Phase.ROLLED_BACK, what="taken back", timeout_s=STARTED_S
     )
@@ -89,11 +97,11 @@ def test_a_candidate_that_sheds_load_is_held_and_not_taken_back(
     eventually(lambda: answers(ledgers[SHEDDING]), what="clients are answered")
 
     without_queue = wanted(
-        catalogue, store, SHEDDING, version=STABLE[SHEDDING], runtime={"env": NO_QUEUE}
+        catalogue, store, SHEDDING, version=STABLE[SHEDDING], env=[ONE_AT_A_TIME, NO_QUEUE]
     )
     scene.apply(without_queue)
     held = scene.until(SHEDDING, is_shedding, what="held", timeout_s=STARTED_S)
-    assert (held.phase, held.weight.verified, held.stable) == (Phase.ROLLING_OUT, 50, stable)
+    assert (held.phase, held.weight.verified, held.stable) == (Phase.ROLLING_OUT, 90, stable)
 
     told = answers(ledgers[SHEDDING])[-1].sent
     eventually(
