@@ -89,4 +89,5 @@ def _verdict(
         stable_bad_count=0,
         have=0,
         need=None if state is VerdictState.UNAVAILABLE else 0,
+        needs_requests=False,
     )

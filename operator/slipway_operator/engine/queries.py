@@ -145,6 +145,7 @@ def _verdict(gate: QueryGate, state: VerdictState, message: str, *, need: int | 
         need=need,
         value=gate.answer.value if gate.answer else None,
         limit=gate.limit,
+        needs_requests=False,
     )
 
 

@@ -15,6 +15,8 @@ class Verdict:
     `need` about how many more a verdict takes at the rates seen (None: not to be foreseen; 0:
     decided). `message` is one sentence with both sides' numbers. For a query, `value` is the last
     number, `limit` words what it is held against, and `have` and `need` count numbers.
+    `needs_requests`: the routers measure it on the candidate's requests, so without any it stays
+    insufficient for ever.
     """
 
     gate: str
@@ -29,6 +31,7 @@ class Verdict:
     need: int | None
     value: float | None = None
     limit: str | None = None
+    needs_requests: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +60,10 @@ class GuardView:
     def failed(self) -> Verdict | None:
         """The first gate that convicts the candidate, if any."""
         return next((v for v in self.verdicts if v.state is VerdictState.FAIL), None)
+
+    def answerable(self, *, has_requests: bool) -> tuple[Verdict, ...]:
+        """The verdicts that can become a pass in a step whose candidate has requests, or has none.
+
+        It has some by a weight above 0, a mirrored share or a match.
+        """
+        return tuple(one for one in self.verdicts if has_requests or not one.needs_requests)

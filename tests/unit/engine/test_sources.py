@@ -11,9 +11,10 @@ from slipway_api.status import QueryState
 from slipway_operator.engine.actions import Watch
 from slipway_operator.engine.alerts import AlertsSeen, FiringAlert
 from slipway_operator.engine.queries import Answer
-from slipway_operator.engine.sources import Sources
+from slipway_operator.engine.sources import Sources, join
 from slipway_operator.engine.verdicts import Verdict
 from tests.builders import START, at
+from tests.unit.engine.streams import STABLE, START_S, attempt, feed, guard
 
 OWNER = ("ml", "churn")
 LABELS = {"namespace": "ml", "modeldeployment": "churn"}
@@ -261,3 +262,22 @@ def test_a_conviction_by_an_alert_outlives_the_alert() -> None:
 
     assert failed == asked.view().verdicts[0]
     assert VerdictState.FAIL is failed.state
+
+
+def test_only_what_others_measure_can_answer_for_a_candidate_without_requests() -> None:
+    asks: dict[str, Any] = {
+        "metrics": [QUERY, {"name": "latency-p95", "max": "1s"}],
+        "alerts": [{"name": "Broken"}],
+    }
+    judge = guard(analysis=Analysis.model_validate(asks))
+    feed(judge, [attempt("1", START_S, revision=STABLE)], START_S + 1, weight_percent=0)
+
+    view = join(judge.view(), sources(analysis=asks).view())
+
+    everything = view.answerable(has_requests=True)
+    assert view.verdicts == everything
+    assert {"errors", "refusals", "latency-p95-max"} < {verdict.gate for verdict in everything}
+    without = view.answerable(has_requests=False)
+    assert ["business", "alert:Broken"] == [verdict.gate for verdict in without]
+    routers = [verdict for verdict in everything if verdict not in without]
+    assert {VerdictState.INSUFFICIENT} == {verdict.state for verdict in routers}
