@@ -19,6 +19,7 @@ from slipway_server.rest.codec import Content
 from slipway_server.rest.exchange import Exchange
 from slipway_server.rest.infer import Answer, InferPath
 
+_UNREADABLE: Final = "this is no HTTP/1.1 that can be read"
 _RETRY_LATER: Final[Header] = (b"retry-after", b"1")
 
 
@@ -91,14 +92,14 @@ class Connection(HttpToolsProtocol):
         """Parse what has come; a head that does not end is bounded, too."""
         if self._is_refused:
             return
-        was_in_head = self._is_in_head
+        head = self.headers if self._is_in_head else None
         try:
             self.parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # there is nothing to upgrade to; the request itself is answered
+        except httptools.HttpParserUpgrade as upgrade:
+            self._ignore_upgrades(memoryview(data)[upgrade.args[0] :])
         except httptools.HttpParserError:
-            self.send_400_response("this is no HTTP/1.1 that can be read")
-        if was_in_head and self._is_in_head:
+            self.send_400_response(_UNREADABLE)
+        if self._is_in_head and self.headers is head:
             self._head_bytes += len(data)
             self._bound_head()
 
@@ -156,8 +157,8 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Send the request its way."""
-        if self._is_refused:
-            return
+        if self._is_refused or self.parser.should_upgrade():
+            return  # an upgrade is read again without that wish
         self._is_in_head = False
         self._enter(Phase.BODY)
         if self._head_bytes > self._head_bytes_max:  # a request line without headers
@@ -187,7 +188,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The request is whole."""
-        if self._is_refused:
+        if self._is_refused or self._is_in_head:  # of an upgrade, which the parser ends there
             return
         if self._phase is Phase.BODY:
             self._phase = Phase.ANSWER
@@ -195,6 +196,33 @@ class Connection(HttpToolsProtocol):
             self.cycle.complete()
         else:
             super().on_message_complete()
+
+    def _ignore_upgrades(self, data: memoryview) -> None:
+        """Read requests again without the protocol they offer, and `data`, which follows.
+
+        A server may ignore Upgrade (RFC 9110, 7.8); the parser then has skipped the body. curl and
+        Java's client offer HTTP/2 so.
+        """
+        try:
+            while not self._is_refused:
+                head = self._head_without_upgrade()
+                # The old one is at its end where the client wants to close, too.
+                self.parser = httptools.HttpRequestParser(self)
+                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+                self.parser.feed_data(head)
+                try:
+                    self.parser.feed_data(data)
+                    break
+                except httptools.HttpParserUpgrade as upgrade:
+                    data = data[upgrade.args[0] :]
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):  # the latter of CONNECT
+            self.send_400_response(_UNREADABLE)
+
+    def _head_without_upgrade(self) -> bytes:
+        version = self.parser.get_http_version().encode()
+        lines = [b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, version)]
+        lines += [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
+        return b"".join(lines) + b"\r\n"
 
     # Answers.
 

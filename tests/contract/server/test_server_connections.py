@@ -26,6 +26,9 @@ from slipway_server.rest.infer import InferPath
 BODY = orjson.dumps({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 1], "data": [7]}]})
 HEAD = b"POST /v2/models/echo/infer HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n" % len(BODY)
 INFER = HEAD + b"\r\n" + BODY
+H2C = b"connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQ\r\n"
+UPGRADING = HEAD + H2C + b"\r\n" + BODY
+INDEX = b"POST /v2/repository/index HTTP/1.1\r\nhost: a\r\n"
 LIVE = b"GET /v2/health/live HTTP/1.1\r\nhost: a\r\n\r\n"
 DEADLINE_S = 10.0
 
@@ -92,7 +95,9 @@ async def answers(reader: asyncio.StreamReader, count: int | None = None) -> lis
                 break
             fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:-2])
             body = await reader.readexactly(int(fields["content-length"]))
-            found.append((int(head.split()[1]), orjson.loads(body) | {"headers": fields}))
+            content = orjson.loads(body)
+            named = content if isinstance(content, dict) else {"models": content}
+            found.append((int(head.split()[1]), named | {"headers": fields}))
     return found
 
 
@@ -209,6 +214,20 @@ async def test_headers_begun_behind_an_unanswered_request_must_end_too():
     assert [status for status, _ in found] == [200, 408]
 
 
+async def test_headers_are_not_counted_with_what_was_sent_before_them():
+    async with serving() as server:
+        reader, writer = await server.connect()
+        writer.write(LIVE[:20])
+        connections = server.http._server.server_state.connections
+        await until(lambda: [c for c in connections if c._is_in_head], "half a head is read")
+        writer.write(LIVE[20:] + LIVE * 800 + LIVE[:20])
+        await answers(reader, 801)
+        writer.write(LIVE[20:])
+
+        assert [status for status, _ in await answers(reader, 1)] == [200]
+        writer.close()
+
+
 async def test_an_idle_connection_gives_way_to_a_new_one():
     async with serving(connection_count_max=2) as server:
         first, second = await server.connect(), await server.connect()
@@ -289,3 +308,64 @@ async def test_a_body_beyond_the_limit_is_refused_before_it_comes_or_as_it_comes
         )
 
     assert (told, seen) == (413, 413)
+
+
+CHUNKED = b"transfer-encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(BODY), BODY)
+
+
+@pytest.mark.parametrize("size", [1, 7, 100, 1000])
+async def test_who_offers_another_protocol_is_answered_in_this_one(size):
+    """RFC 9110, 7.8: a server may ignore Upgrade, but not the request, nor its body."""
+    asked = [
+        INFER,
+        UPGRADING,
+        b"POST /v2/models/echo/infer HTTP/1.1\r\n" + H2C + CHUNKED,
+        UPGRADING,
+        LIVE.replace(b"\r\n\r\n", b"\r\n" + H2C + b"\r\n"),
+        INDEX + H2C + b"content-length: 14\r\n\r\n" + b'{"ready":true}',
+        INDEX + H2C + b"content-length: 14\r\n\r\n" + b'{"ready":"yes}',
+        INFER,
+    ]
+    sent = b"".join(asked)
+    async with serving() as server:
+        reader, writer = await server.connect()
+        for begin in range(0, len(sent), size):
+            writer.write(sent[begin : begin + size])
+            await asyncio.sleep(0)
+        found = await answers(reader, len(asked))
+        writer.close()
+
+    assert [status for status, _ in found] == [200, 200, 200, 200, 200, 200, 400, 200]
+    assert found[1][1]["outputs"][0]["data"] == [7]
+
+
+async def test_thousands_of_offers_on_one_connection_are_ignored_one_by_one():
+    async with serving() as server:
+        reader, writer = await server.connect()
+        writer.write(UPGRADING * 2000)
+        found = await answers(reader, 2000)
+        writer.close()
+
+    assert {status for status, _ in found} == {200}
+
+
+async def test_an_offer_changes_no_limit_and_no_wish_of_the_client():
+    many = b"".join(b"x-%d: 1\r\n" % number for number in range(101))
+    closing = H2C.replace(b"Upgrade,", b"close, Upgrade,")
+    async with serving(body_idle_s=0.5) as server:
+        assert [s for s, _ in await server.ask(HEAD + H2C + many + b"\r\n")] == [431]
+        assert [s for s, _ in await server.ask(HEAD + H2C + b"\r\n" + BODY[:9])] == [408]
+        assert [s for s, _ in await server.ask(HEAD + closing + b"\r\n" + BODY)] == [200]
+        reader, writer = await server.connect()
+        writer.write(HEAD + H2C + b"expect: 100-continue\r\n\r\n")
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(BODY)
+        assert [status for status, _ in await answers(reader, 1)] == [200]
+        writer.close()
+
+
+async def test_a_client_that_wants_a_tunnel_is_told_that_there_is_none():
+    async with serving() as server:
+        found = await server.ask(b"CONNECT a:443 HTTP/1.1\r\nhost: a\r\n\r\n" + LIVE)
+
+    assert [status for status, _ in found] == [400]
