@@ -33,3 +33,12 @@ async def answer(
         }
     )
     await send({"type": "http.response.body", "body": body})
+
+
+def always(status: int, *, body: bytes, headers: Iterable[Header]) -> App:
+    """Make an application that answers everything so."""
+
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await answer(send, status, body=body, headers=headers)
+
+    return app

@@ -13,7 +13,7 @@ from typing import Any, Final, cast
 import httptools
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
-from slipway_server.rest import errors
+from slipway_server.rest import asgi, errors
 from slipway_server.rest.asgi import Header
 from slipway_server.rest.codec import Content
 from slipway_server.rest.exchange import Exchange
@@ -286,7 +286,8 @@ class Connection(HttpToolsProtocol):
                 self._refuse(408, f"the headers did not end within {limits.head_s:g} s")
             case Phase.END if waited_s > limits.end_s:
                 self.transport.abort()
-            case Phase.BODY if waited_s > limits.body_idle_s:
+            # Nothing comes of what is not read, as behind a request that runs.
+            case Phase.BODY if waited_s > limits.body_idle_s and not self.flow.read_paused:
                 self._refuse(408, f"nothing more of the body came for {limits.body_idle_s:g} s")
 
     def _bound_head(self) -> None:
@@ -309,8 +310,16 @@ class Connection(HttpToolsProtocol):
             cycle.keep_alive = False
         elif isinstance(cycle, Exchange):
             cycle.refuse(answer)
-        else:
+        elif self.pipeline:
+            cycle.keep_alive = False
+            app = asgi.always(status, body=answer.content.body, headers=headers)
+            self.pipeline[0] = (cycle, cast(Any, app))  # the same, otherwise typed
+        elif cycle.response_started:
             self.transport.close()
+        else:
+            self.send(answer, keep_alive=False, request_id=None)
+            cycle.disconnected = True
+            cycle.message_event.set()
 
     # Turns.
 

@@ -104,11 +104,11 @@ class Exchange:
             self._inference.cancel()
 
     def refuse(self, answer: Answer) -> None:
-        """Answer so, because nothing more of the body is read."""
+        """Answer so in its turn, because nothing more of the body is read."""
         if self._has_turn:
             self._answer(answer)
         else:
-            self._connection.transport.close()
+            self._denied = answer
 
     def _run(self) -> None:
         parts, self._parts = self._parts, []

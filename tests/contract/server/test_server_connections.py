@@ -131,6 +131,7 @@ async def test_a_body_that_stops_is_answered_cut_and_counted():
 
         assert (status, fields["error"]) == (408, "nothing more of the body came for 0.5 s")
         assert server.counted("408") == 1
+        assert [s for s, _ in await server.ask(INDEX + b"content-length: 9\r\n\r\n{")] == [408]
 
 
 async def test_a_header_without_an_end_is_refused_however_it_is_cut():
@@ -205,6 +206,36 @@ async def test_all_that_was_asked_whole_is_answered_before_a_bad_request_ends_th
         writer.close()
 
     assert [status for status, _ in found] == [200, 200, 200]
+
+
+async def test_a_body_behind_an_unanswered_request_has_its_time_when_its_turn_comes():
+    async with serving(body_idle_s=0.5) as server:
+        server.gate.is_open.clear()
+        reader, writer = await server.connect()
+        writer.write(INFER + HEAD + b"\r\n" + BODY[:10])
+        await until(lambda: server.workers.running_count, "the first runs")
+        (connection,) = server.http._server.server_state.connections
+        connection.look(asyncio.get_running_loop().time() + 1000)  # nothing of it is read so long
+        server.gate.is_open.set()
+        found = await answers(reader)
+        writer.close()
+
+    assert [status for status, _ in found] == [200, 408]
+
+
+@pytest.mark.parametrize("head", [b"POST /v2/models/echo/infer HTTP/1.1\r\n", INDEX])
+async def test_what_was_asked_whole_is_answered_before_a_bad_body_is_refused(head):
+    async with serving() as server:
+        server.gate.is_open.clear()
+        reader, writer = await server.connect()
+        writer.write(INFER + LIVE + head + b"transfer-encoding: chunked\r\n\r\nno number\r\n")
+        await until(lambda: server.workers.running_count, "the first runs")
+        server.gate.is_open.set()
+        found = await answers(reader)
+        writer.close()
+
+    assert [status for status, _ in found] == [200, 200, 400]
+    assert found[-1][1]["error"] == "this is no HTTP/1.1 that can be read"
 
 
 async def test_headers_begun_behind_an_unanswered_request_must_end_too():
