@@ -188,7 +188,17 @@ class Scheduler:
                 _settle(entry)
             self._note_calm()
 
+    def _fail_broken(self, batch: Sequence[Entry]) -> None:
+        """Fail those whose job raised before it came to them."""
+        now_ns = self._now_ns()
+        for entry in batch:
+            if not entry.ended_ns:
+                entry.error = _broken()
+                entry.began_ns = entry.ended_ns = now_ns
+
     def _ended(self, batch: Sequence[Entry]) -> None:
+        if not batch[-1].ended_ns:
+            self._fail_broken(batch)
         spent_ns = batch[-1].ended_ns - batch[0].began_ns
         rows = sum(entry.row_count for entry in batch)
         weight = _SMOOTHING if self._batch_ns else 1.0
@@ -224,3 +234,8 @@ def _settle(entry: Entry) -> None:
 
 def _overloaded(why: str) -> ServingError:
     return ServingError(ErrorKind.OVERLOADED, f"{why}; try again later")
+
+
+def _broken() -> ServingError:
+    message = "the inference did not come to its end, see the server's log"
+    return ServingError(ErrorKind.INTERNAL, message)

@@ -4,10 +4,12 @@ A running job cannot be stopped; who waits for it may leave.
 """
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 
+_log = logging.getLogger(__name__)
 Job = Callable[[], None]
 
 
@@ -38,7 +40,10 @@ class Workers:
         return self._running_count < len(self._threads)
 
     def run(self, job: Job, *, done: Job) -> None:
-        """Run a job, which must not raise, in an idle thread; then `done` on the loop."""
+        """Run a job in an idle thread, then `done` on the loop, also where the job raised.
+
+        Who gives a job sees to its errors: here they are only logged.
+        """
         self._running_count += 1
         self._jobs.put((job, done))
 
@@ -61,7 +66,10 @@ class Workers:
     def _work(self) -> None:
         while (next_job := self._jobs.get()) is not None:
             job, done = next_job
-            job()
+            try:
+                job()
+            except BaseException:  # noqa: BLE001 - the border; panics of extensions too
+                _log.exception("an inference ended outside of what it is made to fail with")
             if self._loop.is_closed():
                 return
             self._loop.call_soon_threadsafe(self._ended, done)

@@ -37,6 +37,7 @@ class HandWorkers:
     def __init__(self) -> None:
         self.jobs: list[tuple[Job, Job]] = []
         self.has_idle = True
+        self.cannot_run = False
 
     def run(self, job: Job, *, done: Job) -> None:
         self.jobs.append((job, done))
@@ -50,7 +51,8 @@ class HandWorkers:
 
     def finish(self) -> None:
         job, done = self.jobs.pop(0)
-        job()
+        if not self.cannot_run:
+            job()
         self.has_idle = True
         done()
 
@@ -254,3 +256,18 @@ async def test_requests_run_alone_until_some_have_shown_that_rows_do_not_mix(mix
 
     assert stage.batches == expected
     assert [task.done() for task in tasks] == [True] * sum(expected) + [False] * (5 - sum(expected))
+
+
+async def test_a_batch_that_did_not_come_to_its_end_fails_and_the_next_goes_on(stage):
+    stage.workers.cannot_run = True
+    asked = await stage.ask(1)
+    await stage.finish()
+    stage.workers.cannot_run = False
+    after = await stage.ask(2)
+    await stage.finish()
+
+    with pytest.raises(ServingError, match="did not come to its end") as caught:
+        await asked[0]
+    assert caught.value.kind is ErrorKind.INTERNAL
+    assert await after[0] == 2
+    assert stage.scheduler.running_count == 0

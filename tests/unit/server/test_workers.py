@@ -1,6 +1,7 @@
 """Threads run inferences; a hanging one stays counted and keeps nobody else."""
 
 import asyncio
+import logging
 import threading
 
 import pytest
@@ -40,3 +41,20 @@ async def test_a_hanging_job_holds_its_thread_only(workers):
 
     assert (workers.running_count, workers.has_idle) == (1, True)
     gate.set()
+
+
+class Panic(BaseException):
+    """What extensions in other languages raise is no Exception."""
+
+
+async def test_a_thread_outlives_what_a_job_raises(workers, caplog):
+    def panic() -> None:
+        raise Panic
+
+    for _ in range(4):  # more than there are threads
+        ended = asyncio.Event()
+        workers.run(panic, done=ended.set)
+        await asyncio.wait_for(ended.wait(), DEADLINE_S)
+
+    assert (workers.running_count, workers.has_idle) == (0, True)
+    assert [record.levelno for record in caplog.records] == [logging.ERROR] * 4
