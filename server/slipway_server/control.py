@@ -11,6 +11,7 @@ from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from typing import Any, Final, Protocol
 
+from slipway_api.last_words import LoadPhase
 from slipway_server.core.dataplane import Dataplane
 from slipway_server.core.errors import ErrorKind, LoadError, ServingError
 from slipway_server.core.registry import Model, Registry, Standing, State
@@ -98,7 +99,7 @@ class Control:
             try:
                 await self._bring_up(name)
             except LoadError as err:
-                raise ServingError(ErrorKind.BROKEN_MODEL, err.message) from err
+                raise ServingError(ErrorKind.BROKEN_MODEL, err.words) from err
 
     async def _unload_it(self, name: str) -> None:
         async with self._lock:
@@ -157,7 +158,7 @@ class Control:
             raise
         except LoadError as err:
             self._registry.note(
-                Standing(name, "", State.UNAVAILABLE, err.message, is_wanted=is_wanted)
+                Standing(name, "", State.UNAVAILABLE, err.words, is_wanted=is_wanted)
             )
             raise
         task = asyncio.create_task(self._retire(self._registry.publish(models)))
@@ -175,7 +176,8 @@ class Control:
             found = self._repository.versions(name)
             digests = [digest.of(version.path) if kept else "" for version in found]
         except OSError as err:
-            raise LoadError(f"model '{name}' cannot be read: {err.strerror}") from err
+            message = f"model '{name}' cannot be read: {err.strerror}"
+            raise LoadError(message, phase=LoadPhase.FETCH) from err
         pairs = zip(found, digests, strict=True)
         return [kept.get((v.number, known)) or self._load(version=v) for v, known in pairs]
 

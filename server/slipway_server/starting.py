@@ -56,7 +56,7 @@ class ModelStart:
                     "lay one at NAME/1/model.onnx in it"
                 )
             for err in failures.values():
-                self._patience.say(f"{err.message}; the other models are served")
+                self._patience.say(f"{err.words}; the other models are served")
 
 
 def _failure(failures: Mapping[str, LoadError]) -> LoadError:

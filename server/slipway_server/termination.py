@@ -5,7 +5,6 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from slipway_api.last_words import LastWords
 from slipway_server.core.errors import LoadError
 
 # sysexits(3), so that the cause can be told from the exit code alone.
@@ -16,7 +15,7 @@ _MESSAGE_BYTES_MAX: Final = 4096  # the kubelet cuts at this
 
 def report(error: LoadError, path: Path | None) -> int:
     """Write the message once to each place and return the exit code; None if there is no pod."""
-    words = str(LastWords(error.phase, error.is_permanent, error.message))
+    words = error.words
     print(f"slipway-server: {words}", file=sys.stderr, flush=True)
     if path is not None:
         with contextlib.suppress(OSError):  # not in a pod, or not writable: stderr has it

@@ -6,7 +6,7 @@ No HTTP status and no gRPC code may appear here.
 from enum import Enum, auto
 from typing import Final
 
-from slipway_api.last_words import LoadPhase
+from slipway_api.last_words import LastWords, LoadPhase
 
 # Even of characters that gRPC's trailers take twelve bytes for; clients refuse 8 KiB of trailers.
 MESSAGE_CHARS_MAX: Final = 500
@@ -62,3 +62,8 @@ class LoadError(ServerError):
         self.message = message
         self.is_permanent = is_permanent
         self.phase = phase
+
+    @property
+    def words(self) -> str:
+        """What is told of it: the phase, whether a retry helps, and the cause."""
+        return str(LastWords(self.phase, self.is_permanent, self.message))

@@ -1,6 +1,7 @@
 """Loading and unloading as Triton's clients do it: on the admin port, and nowhere else."""
 
 import asyncio
+import json
 import shutil
 import threading
 from pathlib import Path
@@ -107,11 +108,26 @@ async def test_a_load_that_fails_says_why_and_the_old_one_serves_on(server, lay,
     await ask(server.admin_port, library, "load_model", "a")
     lay("a", "2", content=b"no model")
 
-    with pytest.raises(InferenceServerException, match=r"model\.onnx is not an ONNX model"):
+    why = r"phase load failed, a retry does not help: model\.onnx is not an ONNX model"
+    with pytest.raises(InferenceServerException, match=why):
         await ask(server.admin_port, library, "load_model", "a")
 
     assert infer(server, "a").fields["model_version"] == "1"
     assert server.is_ready()
+
+
+async def test_each_answer_and_the_index_name_the_phase_that_failed(server, lay, root) -> None:
+    lay("a")
+    tensor = {"datatype": "FP32", "shape": [1, 1]}
+    asked = {"inputs": [{"name": "x", "data": [1], **tensor}]}
+    golden = {"request": asked, "response": {"outputs": [{"name": "y", "data": [2], **tensor}]}}
+    (root / "a" / "1" / "expectations.json").write_text(json.dumps({"goldenRequests": [golden]}))
+
+    for library in CLIENTS:
+        with pytest.raises(InferenceServerException, match="phase golden failed, a retry does"):
+            await ask(server.admin_port, library, "load_model", "a")
+        ((*_, reason),) = await index(server.admin_port, library)
+        assert reason.startswith("phase golden failed, a retry does not help: expectations.json")
 
 
 @every_client
