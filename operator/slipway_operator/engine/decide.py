@@ -121,7 +121,7 @@ def _decision(now_course: Course, seen: Observation, now: datetime) -> Decision:
             *upkeep.revisions(now_course, seen, now),
             *_publication(now_course, seen, now),
         ),
-        traffic=_traffic(now_course, seen),
+        traffic=resumption.withhold(_traffic(now_course, seen), seen),
         watch=_watch(now_course, seen),
         notes=(*now_course.notes, *_phase_note(now_course, seen, stand)),
         wake_at=_wake_at(now_course, seen, now),

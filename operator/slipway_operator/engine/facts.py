@@ -6,7 +6,7 @@ from slipway_api.compute_pool import ComputePool
 from slipway_api.model_deployment import ModelDeployment
 from slipway_operator.engine.podevents import PodSeen
 from slipway_operator.engine.room import Needs, Node
-from slipway_operator.engine.traffic import Traffic
+from slipway_operator.engine.traffic import Opening, Traffic
 from slipway_operator.engine.verdicts import GuardView
 
 
@@ -53,8 +53,8 @@ class Routing:
     `router_count` how many are ready. `published` are the addresses that clients are sent to.
     `lost` are ready routers whose stream to the operator has ended and that answer nobody either:
     Kubernetes takes most of a minute to see that of a node.
-    `found_percent` counts before the first push only: the lowest candidate weight at which this
-    process found a router; None if it was none below what status asks for, or cannot be told.
+    `found` counts before the first push only: what of status's opening to the candidate this
+    process found at every router; None if it was all of it, or cannot be told.
     """
 
     port: int | None
@@ -64,7 +64,7 @@ class Routing:
     routers: tuple[tuple[str, str], ...]  # (name, address) of every ready router pod, sorted
     published: tuple[str, ...]
     lost: tuple[str, ...] = ()
-    found_percent: int | None = None
+    found: Opening | None = None
 
     @property
     def router_count(self) -> int:

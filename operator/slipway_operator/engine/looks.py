@@ -12,6 +12,7 @@ from slipway_operator.engine.course import Course
 from slipway_operator.engine.facts import Observation
 from slipway_operator.engine.plan import Plan
 from slipway_operator.engine.podevents import PodFinding
+from slipway_operator.engine.traffic import SHUT
 from slipway_operator.engine.verdicts import GuardView
 
 
@@ -51,7 +52,7 @@ class Look:
             return False
         if applied.candidate is None or applied.candidate.revision != candidate:
             return True
-        return applied.weight_percent == 0
+        return applied.opening == SHUT
 
 
 def take(now_course: Course, seen: Observation, now: datetime) -> Look:

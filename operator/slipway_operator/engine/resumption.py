@@ -5,17 +5,25 @@ from dataclasses import replace
 from slipway_operator.engine import course
 from slipway_operator.engine.course import Course
 from slipway_operator.engine.facts import Observation
+from slipway_operator.engine.traffic import Traffic
 
 
 def resume(now_course: Course, seen: Observation) -> Course:
     """Keep the lower weight that routers were found with: a restart never raises one.
 
-    Whoever lowered it died before it could say so in status, or before routers were told of a
-    raise. Either way the candidate earns the difference anew.
+    Whoever lowered it, or took copies and matches away, died before it could say so in status, or
+    before routers were told of a raise. Either way the candidate earns the difference anew.
     """
-    found = seen.routing.found_percent
-    is_lower = found is not None and found < now_course.asked
-    if seen.routing.applied is not None or now_course.rollout is None or not is_lower:
+    found = seen.routing.found
+    if seen.routing.applied is not None or now_course.rollout is None or found is None:
         return now_course
-    assert found is not None
-    return course.with_rollout(replace(now_course, asked=found), step_started_at=None)
+    asked = min(found.weight_percent, now_course.asked)
+    return course.with_rollout(replace(now_course, asked=asked), step_started_at=None)
+
+
+def withhold(traffic: Traffic | None, seen: Observation) -> Traffic | None:
+    """Open nothing in the first look that routers were not found with."""
+    found = seen.routing.found
+    if traffic is None or seen.routing.applied is not None or found is None:
+        return traffic
+    return traffic.opened(traffic.opening.narrowed(found))

@@ -1,7 +1,7 @@
 """What the routers are asked to do for one ModelDeployment, as a value."""
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Final, Literal
 
 RetryPolicy = Literal["any", "unprocessed", "none"]
 
@@ -12,6 +12,49 @@ class StickyKey:
 
     kind: Literal["header", "cookie"]
     name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """What leads a request to the candidate whatever its weight: a header, or a cookie, that has
+    exactly this value. Names of headers are in lower case.
+    """
+
+    kind: Literal["header", "cookie"]
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """How far the way to a candidate is open.
+
+    `weight_percent` of the requests are answered by it, `mirror_percent` of stable's are copied to
+    it, and those that have any of `match` are led to it. Without anything it is shut.
+    """
+
+    weight_percent: int = 0
+    mirror_percent: int = 0
+    match: tuple[Match, ...] = ()
+
+    def exceeds(self, other: "Opening") -> bool:
+        """Tell whether any part is open further than the other's."""
+        return (
+            self.weight_percent > other.weight_percent
+            or self.mirror_percent > other.mirror_percent
+            or not set(self.match) <= set(other.match)
+        )
+
+    def narrowed(self, other: "Opening") -> "Opening":
+        """Open only as far as both are."""
+        return Opening(
+            weight_percent=min(self.weight_percent, other.weight_percent),
+            mirror_percent=min(self.mirror_percent, other.mirror_percent),
+            match=tuple(one for one in self.match if one in other.match),
+        )
+
+
+SHUT: Final = Opening()
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +77,9 @@ class Backend:
 class Traffic:
     """Weights and backends of one ModelDeployment; the routers' whole knowledge of it.
 
-    `weight_percent` is the candidate's share, 0..100. `drain` are revisions that get no new
+    `weight_percent` is the candidate's share, 0..100, `mirror_percent` how many of stable's
+    requests, 0..100, are copied to it, its answers to them being dropped. Requests that have any of
+    `match` are led to it whatever the weight. `drain` are revisions that get no new
     requests but may still have some in flight: their clusters stay. `per_try_timeout_s` None means
     no limit below `timeout_s`. `salt` (the rollout's id) lets sticky shares of two rollouts begin
     with other keys. `is_logged` turns the access logs of this deployment on. `sticky` None draws
@@ -54,7 +99,46 @@ class Traffic:
     salt: str
     is_logged: bool
     sticky: StickyKey | None = None
+    mirror_percent: int = 0
+    match: tuple[Match, ...] = ()
 
     def __post_init__(self) -> None:
         assert 0 <= self.weight_percent <= 100, self.weight_percent
-        assert self.candidate is not None or self.weight_percent == 0
+        assert 0 <= self.mirror_percent <= 100, self.mirror_percent
+        assert self.candidate is not None or self.opening == SHUT
+
+    @property
+    def opening(self) -> Opening:
+        """How far the way to the candidate is open; shut without one."""
+        return Opening(self.weight_percent, self.mirror_percent, self.match)
+
+    def opened(self, opening: Opening) -> "Traffic":
+        """Open the way to the candidate so far, and change nothing else."""
+        return replace(
+            self,
+            weight_percent=opening.weight_percent,
+            mirror_percent=opening.mirror_percent,
+            match=opening.match,
+        )
+
+
+def is_opened(before: Traffic | None, after: Traffic) -> bool:
+    """Tell whether the candidate gets more, in whatever way, than before; another one had nothing.
+
+    Such a change waits until status says so; one that only shuts waits for nothing.
+    """
+    had = before.opening if before is not None and _is_same_candidate(before, after) else SHUT
+    return after.opening.exceeds(had)
+
+
+def shut(before: Traffic, after: Traffic) -> Traffic:
+    """Shut, in what was before, what is shut afterwards to the same candidate; open nothing."""
+    if not _is_same_candidate(before, after):
+        return before
+    return before.opened(before.opening.narrowed(after.opening))
+
+
+def _is_same_candidate(one: Traffic, other: Traffic) -> bool:
+    if one.candidate is None or other.candidate is None:
+        return False
+    return one.candidate.revision == other.candidate.revision

@@ -7,11 +7,11 @@ Pure: equal input gives equal bytes. The parts are in `envoy_listener`, `envoy_r
 from dataclasses import dataclass
 
 from slipway_operator.engine.traffic import Traffic
-from slipway_operator.render import envoy_clusters, envoy_listener, envoy_routes
+from slipway_operator.render import envoy_clusters, envoy_listener, envoy_opening, envoy_routes
 from slipway_operator.render.envoy_wire import Resource
 
 config_hash = envoy_routes.config_hash
-weight_of = envoy_routes.weight_of
+opening_of = envoy_opening.read
 runtime_resource = envoy_listener.runtime
 
 
@@ -43,5 +43,7 @@ def _check(traffic: Traffic) -> None:
         raise ValueError(f"weights of {name} must sum to {envoy_routes.WEIGHT_TOTAL}: {shares}")
     if not 0 < traffic.port < 1 << 16:
         raise ValueError(f"port of {name} must be in 1..65535, it is {traffic.port}")
+    if any(not match.name for match in traffic.match):
+        raise ValueError(f"match of {name} must name a header or a cookie: {traffic.match}")
     if traffic.timeout_s <= 0:
         raise ValueError(f"timeout of {name} must be above 0, it is {traffic.timeout_s}")

@@ -39,6 +39,9 @@ IDLE_TIMEOUT_S: Final = {"http": 4.0, "grpc": 300.0}
 # Envoy's default of 1024 turned a busy machine into thousands of 503.
 BREAKER_LIMIT: Final = 1_000_000
 RETRIES_CONCURRENT_MIN: Final = 1000
+# Copies under way at once, in each router. Of a candidate that hung, 20 kept a router's memory as
+# it was; Envoy's default of 1024 cost 42 MiB.
+MIRROR_LIMIT: Final = 20
 
 # Keys and type names as Envoy registers them.
 _HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
@@ -55,6 +58,10 @@ def clusters(traffic: Traffic) -> Iterator[Resource]:
             if backend.cluster_ip is not None:
                 name = envoy_names.service(identity)
                 yield resource(name, _service(identity, backend))
+        if is_mirrored(traffic):
+            assert traffic.candidate is not None
+            identity = cluster_name(traffic, traffic.candidate, protocol)
+            yield resource(envoy_names.mirror(identity), _mirror(identity))
         for first in known:
             for fallback in known:
                 yield _chain(traffic, first, fallback=fallback, protocol=protocol)
@@ -64,8 +71,13 @@ def endpoints(traffic: Traffic) -> Iterator[Resource]:
     """Render the pods of each revision; an empty list empties the cluster."""
     for protocol in PROTOCOLS:
         for backend in backends(traffic):
-            name = envoy_names.pods(cluster_name(traffic, backend, protocol))
-            yield empty_endpoints(name, _targets(backend.endpoints, _port(backend, protocol)))
+            identity = cluster_name(traffic, backend, protocol)
+            targets = _targets(backend.endpoints, _port(backend, protocol))
+            yield empty_endpoints(envoy_names.pods(identity), targets)
+            if is_mirrored(traffic) and backend == traffic.candidate:
+                # Of its own: Envoy asks for an assignment once, and a second cluster of the same
+                # one would wait for its next change.
+                yield empty_endpoints(envoy_names.mirror(identity), targets)
 
 
 def empty_endpoints(
@@ -80,6 +92,12 @@ def empty_endpoints(
     if locality.lb_endpoints:
         assignment.endpoints.append(locality)
     return resource(cluster, assignment)
+
+
+def is_mirrored(traffic: Traffic) -> bool:
+    """Tell whether the candidate gets copies: there must be others' requests to copy."""
+    has_others = traffic.stable is not None and traffic.weight_percent < 100
+    return traffic.candidate is not None and traffic.mirror_percent > 0 and has_others
 
 
 def backends(traffic: Traffic) -> tuple[Backend, ...]:
@@ -103,13 +121,29 @@ def ads() -> config_source_pb2.ConfigSource:
 
 
 def _pods(identity: ClusterName) -> cluster_pb2.Cluster:
+    return _of_pods(identity, name=envoy_names.pods(identity), breakers=_breakers())
+
+
+def _mirror(identity: ClusterName) -> cluster_pb2.Cluster:
+    """Let copies that would wait be dropped: they must not pile up in the router."""
+    limit = wrappers_pb2.UInt32Value(value=MIRROR_LIMIT)
+    thresholds = circuit_breaker_pb2.CircuitBreakers.Thresholds(
+        max_connections=limit, max_pending_requests=limit, max_requests=limit
+    )
+    breakers = circuit_breaker_pb2.CircuitBreakers(thresholds=[thresholds])
+    return _of_pods(identity, name=envoy_names.mirror(identity), breakers=breakers)
+
+
+def _of_pods(
+    identity: ClusterName, *, name: str, breakers: circuit_breaker_pb2.CircuitBreakers
+) -> cluster_pb2.Cluster:
     return cluster_pb2.Cluster(
-        name=envoy_names.pods(identity),
+        name=name,
         type=cluster_pb2.Cluster.EDS,
         eds_cluster_config=cluster_pb2.Cluster.EdsClusterConfig(eds_config=ads()),
         connect_timeout=duration(CONNECT_TIMEOUT_S),
         lb_policy=cluster_pb2.Cluster.LEAST_REQUEST,
-        circuit_breakers=_breakers(),
+        circuit_breakers=breakers,
         outlier_detection=_outliers(),
         upstream_connection_options=_keepalive(),
         upstream_bind_config=_user_timeout(),

@@ -8,6 +8,7 @@ from typing import Final, Literal
 
 Protocol = Literal["http", "grpc"]
 PROTOCOLS: Final[tuple[Protocol, ...]] = ("http", "grpc")
+_MIRROR: Final = "~mirror"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,16 @@ def service(cluster: ClusterName) -> str:
 def chain(cluster: ClusterName, fallback: str) -> str:
     """Name the cluster that tries one revision, then another."""
     return f"{pods(cluster)}~then~{fallback}"
+
+
+def mirror(cluster: ClusterName) -> str:
+    """Name the cluster of the same pods that gets copies of requests."""
+    return f"{pods(cluster)}{_MIRROR}"
+
+
+def is_mirror(cluster: str) -> bool:
+    """Tell whether a cluster gets copies, whose answers nobody reads."""
+    return cluster.endswith(_MIRROR)
 
 
 def parse(cluster: str) -> ClusterName | None:

@@ -5,19 +5,22 @@ really does can be asked for, an ACK alone does not say that its workers have sw
 """
 
 import json
-from dataclasses import replace
+import re
+from collections.abc import Iterator
 from typing import Final
 
+from envoy.config.common.mutation_rules.v3 import mutation_rules_pb2
 from envoy.config.core.v3 import base_pb2
 from envoy.config.route.v3 import route_components_pb2, route_pb2
 from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2
-from envoy.type.matcher.v3 import string_pb2
+from envoy.type.matcher.v3 import regex_pb2, string_pb2
+from envoy.type.v3 import percent_pb2
 from google.protobuf import wrappers_pb2
 
 from slipway_api import names
-from slipway_operator.engine.traffic import Backend, RetryPolicy, StickyKey, Traffic
-from slipway_operator.render import envoy_names
-from slipway_operator.render.envoy_clusters import cluster_name
+from slipway_operator.engine.traffic import Backend, Match, RetryPolicy, StickyKey, Traffic
+from slipway_operator.render import envoy_names, envoy_opening
+from slipway_operator.render.envoy_clusters import cluster_name, is_mirrored
 from slipway_operator.render.envoy_names import Protocol
 from slipway_operator.render.envoy_wire import Resource, digest, duration, pack
 
@@ -30,6 +33,7 @@ HOST_TRIES_MAX: Final = 10  # to draw a pod that this request has not been at
 HEADER_NO_RETRY: Final = "x-envoy-ratelimited"
 ROUTER_NAME: Final = "%ENVIRONMENT(SLIPWAY_ROUTER_NAME)%"  # filled in by each router for itself
 
+_ROUTED: Final[tuple[Protocol, ...]] = ("grpc", "http")  # the narrower match first
 _RETRY_ON: Final[dict[RetryPolicy, str]] = {
     "any": "connect-failure,refused-stream,reset,5xx,deadline-exceeded,internal,unavailable,"
     "retriable-headers",
@@ -48,38 +52,18 @@ def routes(traffic: Traffic) -> Resource:
         name=envoy_names.owner(traffic.namespace, traffic.name),
         version=shown,
         body=wrapped.SerializeToString(deterministic=True),
-        needs=tuple(
-            chain_name(traffic, backend, protocol)
-            for protocol in envoy_names.PROTOCOLS
-            for backend, _ in shares(traffic)
-        ),
+        needs=tuple(_needs(traffic)),
     )
 
 
 def config_hash(traffic: Traffic) -> str:
-    """Hash everything that the routes carry: weights, timeouts, retries, the rollout.
+    """Hash everything that the routes carry: weights, copies, timeouts, retries, the rollout.
 
-    Endpoints are no part of it: pods come and go without a new configuration.
+    Behind the hash stands in clear how far they are open to the candidate. Endpoints are no part of
+    it: pods come and go without a new configuration.
     """
-    return digest(_configuration(traffic, "").SerializeToString(deterministic=True))
-
-
-def weight_of(shown: str, traffic: Traffic) -> int | None:
-    """Tell at which weight, up to that of `traffic`, a router with this hash serves the candidate.
-
-    None: the hash stands for none of them. Routes without any rollout give the candidate nothing.
-    """
-    alone = replace(traffic, weight_percent=0, per_try_timeout_s=None)
-    if shown in (config_hash(alone), config_hash(replace(alone, salt=""))):
-        return 0
-    for weight_percent in range(traffic.weight_percent, -1, -1):
-        for per_try_timeout_s in {traffic.per_try_timeout_s, None}:
-            variant = replace(
-                traffic, weight_percent=weight_percent, per_try_timeout_s=per_try_timeout_s
-            )
-            if shown == config_hash(variant):
-                return weight_percent
-    return None
+    content = _configuration(traffic, "").SerializeToString(deterministic=True)
+    return digest(content) + envoy_opening.mark(traffic)
 
 
 def shares(traffic: Traffic) -> tuple[tuple[Backend, int], ...]:
@@ -129,6 +113,18 @@ def chain_name(traffic: Traffic, backend: Backend, protocol: Protocol) -> str:
     return envoy_names.chain(cluster_name(traffic, backend, protocol), fallback.revision)
 
 
+def _needs(traffic: Traffic) -> Iterator[str]:
+    for protocol in envoy_names.PROTOCOLS:
+        served = [backend for backend, _ in shares(traffic)]
+        if traffic.match and traffic.candidate is not None and traffic.candidate not in served:
+            served.append(traffic.candidate)
+        for backend in served:
+            yield chain_name(traffic, backend, protocol)
+        if is_mirrored(traffic):
+            assert traffic.candidate is not None
+            yield envoy_names.mirror(cluster_name(traffic, traffic.candidate, protocol))
+
+
 def _configuration(traffic: Traffic, shown: str) -> route_pb2.RouteConfiguration:
     name = envoy_names.owner(traffic.namespace, traffic.name)
     host = route_components_pb2.VirtualHost(
@@ -162,30 +158,79 @@ def _config_route(name: str, shown: str) -> route_components_pb2.Route:
 
 
 def _model_routes(traffic: Traffic) -> list[route_components_pb2.Route]:
-    name = envoy_names.owner(traffic.namespace, traffic.name)
-    match_all = route_components_pb2.RouteMatch(prefix="/")
+    """Lead the requests that are matched, then divide the others."""
+    led = [
+        _route(traffic, protocol, action, header=_matcher(match))
+        for match in traffic.match
+        for protocol, action in _led_actions(traffic)
+    ]
     if not shares(traffic):
-        body = json.dumps({"error": f"no revision of {name} serves yet"})
-        return [
-            route_components_pb2.Route(
-                name=name,
-                match=match_all,
-                direct_response=route_components_pb2.DirectResponseAction(
-                    status=503, body=base_pb2.DataSource(inline_string=body)
-                ),
-                response_headers_to_add=[_header("content-type", "application/json")],
-            )
-        ]
-    match_grpc = route_components_pb2.RouteMatch(
-        prefix="/", grpc=route_components_pb2.RouteMatch.GrpcRouteMatchOptions()
+        return [*led, _nobody(envoy_names.owner(traffic.namespace, traffic.name))]
+    divided = [_route(traffic, protocol, _divided(traffic, protocol)) for protocol in _ROUTED]
+    return [*led, *divided]
+
+
+def _nobody(name: str) -> route_components_pb2.Route:
+    body = json.dumps({"error": f"no revision of {name} serves yet"})
+    return route_components_pb2.Route(
+        name=name,
+        match=route_components_pb2.RouteMatch(prefix="/"),
+        direct_response=route_components_pb2.DirectResponseAction(
+            status=503, body=base_pb2.DataSource(inline_string=body)
+        ),
+        response_headers_to_add=[_header("content-type", "application/json")],
     )
+
+
+def _route(
+    traffic: Traffic,
+    protocol: Protocol,
+    action: route_components_pb2.RouteAction,
+    *,
+    header: route_components_pb2.HeaderMatcher | None = None,
+) -> route_components_pb2.Route:
+    """Take the requests of one protocol, or those among them that have a header."""
+    match = route_components_pb2.RouteMatch(prefix="/")
+    if protocol == "grpc":
+        match.grpc.SetInParent()
+    if header is not None:
+        match.headers.append(header)
+    name = envoy_names.owner(traffic.namespace, traffic.name)
+    return route_components_pb2.Route(name=name, match=match, route=action)
+
+
+def _matcher(match: Match) -> route_components_pb2.HeaderMatcher:
+    if match.kind == "header":
+        exactly = string_pb2.StringMatcher(exact=match.value)
+        return route_components_pb2.HeaderMatcher(name=match.name, string_match=exactly)
+    # Envoy joins a client's cookie headers with semicolons; its own matcher of cookies is younger
+    # than the one we build on. Both parts are escaped: a user's value must not become a pattern.
+    cookie = f"{re.escape(match.name)}={re.escape(match.value)}"
+    regex = regex_pb2.RegexMatcher(regex=rf"(?:.*;[ \t]*)?{cookie}[ \t]*(?:;.*)?")
+    return route_components_pb2.HeaderMatcher(
+        name="cookie", string_match=string_pb2.StringMatcher(safe_regex=regex)
+    )
+
+
+def _led_actions(
+    traffic: Traffic,
+) -> list[tuple[Protocol, route_components_pb2.RouteAction]]:
+    """Lead requests to the candidate, whose stand-in is the same as for its share."""
+    assert traffic.candidate is not None
     return [
-        route_components_pb2.Route(name=name, match=match_grpc, route=_action(traffic, "grpc")),
-        route_components_pb2.Route(name=name, match=match_all, route=_action(traffic, "http")),
+        (
+            protocol,
+            route_components_pb2.RouteAction(
+                cluster=chain_name(traffic, traffic.candidate, protocol),
+                timeout=duration(traffic.timeout_s),
+                retry_policy=_retries(traffic),
+            ),
+        )
+        for protocol in _ROUTED
     ]
 
 
-def _action(traffic: Traffic, protocol: Protocol) -> route_components_pb2.RouteAction:
+def _divided(traffic: Traffic, protocol: Protocol) -> route_components_pb2.RouteAction:
     weighted = route_components_pb2.WeightedCluster(
         clusters=[
             route_components_pb2.WeightedCluster.ClusterWeight(
@@ -201,7 +246,27 @@ def _action(traffic: Traffic, protocol: Protocol) -> route_components_pb2.RouteA
         timeout=duration(traffic.timeout_s),
         retry_policy=_retries(traffic),
         hash_policy=_hash_policies(traffic.sticky),
+        request_mirror_policies=_copies(traffic, protocol),
     )
+
+
+def _copies(
+    traffic: Traffic, protocol: Protocol
+) -> list[route_components_pb2.RouteAction.RequestMirrorPolicy]:
+    """Copy some requests to the candidate, marked so that a model can tell."""
+    if not is_mirrored(traffic):
+        return []
+    assert traffic.candidate is not None
+    mark = mutation_rules_pb2.HeaderMutation(append=_header(names.HEADER_MIRROR, "true"))
+    share = percent_pb2.FractionalPercent(numerator=traffic.mirror_percent)
+    return [
+        route_components_pb2.RouteAction.RequestMirrorPolicy(
+            cluster=envoy_names.mirror(cluster_name(traffic, traffic.candidate, protocol)),
+            runtime_fraction=base_pb2.RuntimeFractionalPercent(default_value=share),
+            disable_shadow_host_suffix_append=True,
+            request_headers_mutations=[mark],
+        )
+    ]
 
 
 def _hash_policies(sticky: StickyKey | None) -> list[route_components_pb2.RouteAction.HashPolicy]:

@@ -1,7 +1,8 @@
 """Reconcile: observe, decide, act, record, for one key at a time.
 
-The order of effects is the only thing decided here, and it is one rule: what lowers a candidate's
-weight goes to the routers before anything else, what raises it only after status says so.
+The order of effects is the only thing decided here, and it is one rule: what shuts the way to a
+candidate (weight, copies, matches) goes to the routers before anything else, what opens it only
+after status says so.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ from slipway_api import logs
 from slipway_operator.adapters.event_source import Key, KeyKind
 from slipway_operator.adapters.events import EventRecorder, Notice, Subject
 from slipway_operator.adapters.kube_errors import Conflict
-from slipway_operator.engine import standing
+from slipway_operator.engine import standing, traffic
 from slipway_operator.engine.actions import Decision
 from slipway_operator.engine.decide import decide, told
 from slipway_operator.shell.act import Actor
@@ -97,14 +98,14 @@ class Reconciler:
     def _with_found(self, snapshot: Snapshot) -> Snapshot:
         """Add, before the first push, what routers were left with by another process."""
         seen = snapshot.observation
-        traffic = told(seen) if seen.routing.applied is None else None
-        if traffic is None or traffic.weight_percent == 0:
+        asked = told(seen) if seen.routing.applied is None else None
+        if asked is None or asked.opening == traffic.SHUT:
             return snapshot
-        routing = replace(seen.routing, found_percent=self._rooms.table.found_percent(traffic))
+        routing = replace(seen.routing, found=self._rooms.table.found(asked))
         return replace(snapshot, observation=replace(seen, routing=routing))
 
     def lower(self, owner: Owner) -> None:
-        """Push a lower weight at once, from the last look and what the guard says now.
+        """Push at once what shuts the way to the candidate: what the last look and the guard say.
 
         Needs no API server and waits for nothing; the look that follows comes to the same end and
         tells it in status.
@@ -117,21 +118,16 @@ class Reconciler:
         if guard is None or guard.failed is None:
             return
         seen = replace(snapshot.observation, routing=routing, guard=guard)
-        traffic = decide(seen, datetime.now(UTC)).traffic
-        if (
-            traffic is not None
-            and traffic.candidate is not None
-            and traffic.candidate.revision == applied.candidate.revision
-            and traffic.weight_percent < applied.weight_percent
-        ):
-            lowered = replace(applied, weight_percent=traffic.weight_percent)
+        wanted = decide(seen, datetime.now(UTC)).traffic
+        lowered = traffic.shut(applied, wanted) if wanted is not None else applied
+        if lowered != applied:
             self._rooms.insight.lowered(owner)
             self._rooms.table.apply(lowered)
 
     async def _apply(self, snapshot: Snapshot, decision: Decision, now: datetime) -> None:
         rooms, seen = self._rooms, snapshot.observation
-        is_raised = _is_raised(snapshot, decision)
-        if decision.traffic is not None and not is_raised:
+        is_opened = _is_opened(snapshot, decision)
+        if decision.traffic is not None and not is_opened:
             rooms.table.apply(decision.traffic)
         rooms.guards.post(snapshot.owner, decision.watch)
         _, numbers_s = await asyncio.gather(
@@ -142,7 +138,7 @@ class Reconciler:
         )
         guard = rooms.guards.view(snapshot.owner)
         is_convicted = guard is not None and guard.failed is not None  # while status was written
-        if decision.traffic is not None and is_raised and not is_convicted:
+        if decision.traffic is not None and is_opened and not is_convicted:
             rooms.table.apply(decision.traffic)
         rooms.insight.decided(snapshot, decision, now)
         self._tell(snapshot, decision, now)
@@ -198,8 +194,7 @@ def _about(
     return logs.about(namespace=owner[0], name=owner[1], revision=revision, reason=reason)
 
 
-def _is_raised(snapshot: Snapshot, decision: Decision) -> bool:
+def _is_opened(snapshot: Snapshot, decision: Decision) -> bool:
     """Tell whether the candidate is to get more than status says so far."""
-    if decision.traffic is None:
-        return False
-    return decision.traffic.weight_percent > snapshot.observation.deployment.status.weight.asked
+    seen = snapshot.observation
+    return decision.traffic is not None and traffic.is_opened(told(seen), decision.traffic)

@@ -15,7 +15,7 @@ from slipway_api import names
 from slipway_operator.adapters.ads import AdsServer
 from slipway_operator.adapters.router_probe import RouterProbe
 from slipway_operator.engine.facts import Routing
-from slipway_operator.engine.traffic import Traffic
+from slipway_operator.engine.traffic import Opening, Traffic
 from slipway_operator.render import envoy, envoy_names
 
 Owner = tuple[str, str]
@@ -128,16 +128,17 @@ class RoutingTable:
                 return
             await asyncio.sleep(POLL_S)
 
-    def found_percent(self, traffic: Traffic) -> int | None:
-        """Tell the lowest candidate weight that another process left at a router.
+    def found(self, traffic: Traffic) -> Opening | None:
+        """Tell how little another process left open to the candidate at a router.
 
         `traffic` is what the status asks for; None if all of them have it, or something unknown.
         """
         owner = envoy_names.owner(traffic.namespace, traffic.name)
         shown = {router.acked.get(owner, "") for router in self._ads.routers()} - {""}
-        weights = (envoy.weight_of(one, traffic) for one in shown)
-        found = min((weight for weight in weights if weight is not None), default=None)
-        return found if found is not None and found < traffic.weight_percent else None
+        found = traffic.opening
+        for opening in (envoy.opening_of(one, traffic) for one in shown):
+            found = found if opening is None else found.narrowed(opening)
+        return found if found != traffic.opening else None
 
     def start(self) -> None:
         """Push what is the same for all deployments."""

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from slipway_operator.adapters.router_probe import RouterProbe
+from slipway_operator.engine.traffic import SHUT, Opening
 from slipway_operator.shell.routing import RoutingTable
 from tests.contract.router.pods import until
 from tests.contract.router.stage import OWNER, Stage
@@ -32,8 +33,8 @@ async def test_a_lower_weight_is_read_from_what_routers_have(stage: Stage, lower
     table = await successor(stage)
 
     assert all(router.is_complete for router in stage.ads.routers())
-    assert table.found_percent(asked) == lowered
-    assert table.found_percent(replace(asked, weight_percent=lowered)) is None
+    assert table.found(asked) == Opening(lowered)
+    assert table.found(replace(asked, weight_percent=lowered)) is None
 
 
 async def test_routes_without_a_rollout_give_the_candidate_nothing(stage: Stage) -> None:
@@ -42,7 +43,7 @@ async def test_routes_without_a_rollout_give_the_candidate_nothing(stage: Stage)
     asked = replace(stage.new_traffic(stable, candidate), weight_percent=50, per_try_timeout_s=1.5)
     await stage.set(replace(stage.new_traffic(stable), salt=""))
 
-    assert (await successor(stage)).found_percent(asked) == 0
+    assert (await successor(stage)).found(asked) == SHUT
 
 
 async def test_a_candidate_that_had_become_stable_is_not_lowered(stage: Stage) -> None:
@@ -50,7 +51,7 @@ async def test_a_candidate_that_had_become_stable_is_not_lowered(stage: Stage) -
     asked = replace(stage.new_traffic(stable, candidate), weight_percent=100)
     await stage.set(replace(stage.new_traffic(candidate), salt=""))
 
-    assert (await successor(stage)).found_percent(asked) is None
+    assert (await successor(stage)).found(asked) is None
 
 
 async def test_while_it_is_found_out_clients_get_what_routers_had(stage: Stage) -> None:
@@ -60,7 +61,7 @@ async def test_while_it_is_found_out_clients_get_what_routers_had(stage: Stage) 
     load = asyncio.create_task(stage.rest(200))
 
     table = await successor(stage)
-    stage.put(replace(asked, weight_percent=table.found_percent(asked) or 0))
+    stage.put(asked.opened(table.found(asked) or SHUT))
     stage.ads.release()
     assert await stage.ads.settled(OWNER)
 

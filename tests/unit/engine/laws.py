@@ -336,8 +336,8 @@ def _all_passed(seen: Observation) -> bool:
 
 def _held(seen: Observation) -> int:
     """The weight that this look begins with: what status asks for, or less at the routers."""
-    asked, found = seen.deployment.status.weight.asked, seen.routing.found_percent
-    return asked if found is None else min(asked, found)
+    asked, found = seen.deployment.status.weight.asked, seen.routing.found
+    return asked if found is None else min(asked, found.weight_percent)
 
 
 def _is_same_rollout(before: ModelDeploymentStatus, after: ModelDeploymentStatus) -> bool:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from slipway_api.conditions import Reason, VerdictState
 from slipway_operator.engine.decide import decide
+from slipway_operator.engine.traffic import SHUT
 from tests import builders
 from tests.unit.engine.worlds import World
 
@@ -84,6 +85,6 @@ def test_routers_that_do_as_status_says_keep_step_and_clock() -> None:
 def test_what_was_found_is_forgotten_with_the_first_push() -> None:
     world = World.rolling(steps=[(50, "60s", False)])
     seen = world.observation()
-    stale = replace(seen, routing=replace(seen.routing, found_percent=0))
+    stale = replace(seen, routing=replace(seen.routing, found=SHUT))
 
     assert decide(stale, world.now).status.weight.asked == 50

@@ -21,7 +21,7 @@ from slipway_operator.engine.facts import Front, Observation, Routing, Workload
 from slipway_operator.engine.podevents import PodSeen, Terminated
 from slipway_operator.engine.room import Node
 from slipway_operator.engine.sources import Sources
-from slipway_operator.engine.traffic import Traffic
+from slipway_operator.engine.traffic import SHUT, Opening, Traffic
 from slipway_operator.engine.verdicts import GuardView, Verdict
 from tests import builders
 
@@ -148,7 +148,7 @@ class World:
         )
         if self.applied is not None:
             return seen
-        return replace(seen, routing=replace(seen.routing, found_percent=self._found(seen)))
+        return replace(seen, routing=replace(seen.routing, found=self._found(seen)))
 
     def _reached(self, guard: GuardView | None) -> tuple[Workload, ...]:
         """Look at the pods, and try who takes connections where that matters."""
@@ -159,15 +159,19 @@ class World:
         self.known_silent = tried & self.silent
         return severance.sever(workloads, self.known_silent, pair=pair)
 
-    def _found(self, seen: Observation) -> int | None:
+    def _found(self, seen: Observation) -> Opening | None:
         """Tell what another process left at the routers, if it is less than status asks for."""
         traffic = told(seen)
-        if traffic is None or traffic.weight_percent == 0:
+        if traffic is None or traffic.opening == SHUT:
             return None
-        lower = [replace(traffic, weight_percent=each) for each in range(traffic.weight_percent)]
-        alone = replace(lower[0], salt="", per_try_timeout_s=None)
+        lower = [
+            replace(traffic.opening, weight_percent=each) for each in range(traffic.weight_percent)
+        ]
+        alone = replace(traffic.opened(SHUT), salt="", per_try_timeout_s=None)
         ready = [router.does for router in self.routers.values() if router.is_ready]
-        found = (each.weight_percent for each in (alone, *lower) if _routes(each) in ready)
+        found = (
+            each.opening for each in (alone, *map(traffic.opened, lower)) if _routes(each) in ready
+        )
         return next(found, None)
 
     def workload(self, revision: str) -> Workload:

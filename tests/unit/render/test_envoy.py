@@ -14,7 +14,7 @@ from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, json_forma
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipway_operator.engine.traffic import Backend, StickyKey, Traffic
+from slipway_operator.engine.traffic import Backend, Match, StickyKey, Traffic
 from slipway_operator.render import envoy, envoy_names, envoy_routes
 from slipway_operator.render.envoy_wire import CLUSTER, ENDPOINTS, LISTENER, ROUTES, Resource
 
@@ -43,6 +43,12 @@ CASES = {
     "routes-unprocessed": replace(TRAFFIC, retry="unprocessed", per_try_timeout_s=None),
     "routes-none": replace(TRAFFIC, retry="none"),
     "routes-sticky": replace(TRAFFIC, sticky=StickyKey("header", "x-user-id")),
+    "mirror": replace(TRAFFIC, weight_percent=0, mirror_percent=25),
+    "routes-matches": replace(
+        TRAFFIC,
+        weight_percent=0,
+        match=(Match("header", "x-beta", "on"), Match("cookie", "tester", "a.b")),
+    ),
     "routes-nobody": replace(TRAFFIC, stable=None, candidate=None, weight_percent=0),
 }
 
@@ -141,6 +147,8 @@ def test_hash_does_not_depend_on_pods() -> None:
         {"per_try_timeout_s": 1.6},
         {"retry": "none"},
         {"salt": "rollout-8"},
+        {"mirror_percent": 1},
+        {"match": (Match("header", "x-beta", "on"),)},
         {"stable": replace(STABLE, revision="r9")},
     ],
     ids=str,
@@ -159,12 +167,19 @@ def test_version_of_routes_is_the_hash_that_the_router_shows() -> None:
 
 @given(
     weight=st.integers(0, 100),
+    mirror=st.sampled_from([0, 1, 100]),
+    match=st.sampled_from([(), (Match("cookie", "tester", "1"),)]),
     roles=st.tuples(st.booleans(), st.booleans(), st.integers(0, 2)),
     endpoints=st.lists(st.sampled_from(["10.0.0.1", "10.0.0.2"]), unique=True),
     cluster_ip=st.sampled_from([None, "10.96.0.1"]),
 )
 def test_law_whatever_routes_name_is_rendered(
-    weight: int, roles: tuple[bool, bool, int], endpoints: list[str], cluster_ip: str | None
+    weight: int,
+    mirror: int,
+    match: tuple[Match, ...],
+    roles: tuple[bool, bool, int],
+    endpoints: list[str],
+    cluster_ip: str | None,
 ) -> None:
     has_stable, has_candidate, drained = roles
     backends = [
@@ -175,6 +190,8 @@ def test_law_whatever_routes_name_is_rendered(
         stable=backends[0] if has_stable else None,
         candidate=backends[1] if has_candidate else None,
         weight_percent=weight if has_candidate else 0,
+        mirror_percent=mirror if has_candidate else 0,
+        match=match if has_candidate else (),
         drain=tuple(backends[2:]),
     )
 
@@ -183,10 +200,21 @@ def test_law_whatever_routes_name_is_rendered(
     clusters = {r.name for r in resources if r.type_url == CLUSTER}
     assert clusters.issuperset(next(r for r in resources if r.type_url == ROUTES).needs)
     assert {r.name for r in resources if r.type_url == ENDPOINTS} <= clusters
+    (routes,) = _decoded([r for r in resources if r.type_url == ROUTES]).values()
+    assert _named(routes) <= {*clusters}
     assert {"ml/churn"} == {envoy_names.owner_of(r.name) for r in resources}
     assert len(resources) == len({(r.type_url, r.name) for r in resources})
     assert resources == envoy.resources(traffic)
     assert sum(_weights(traffic).values()) in (0, envoy_routes.WEIGHT_TOTAL)
+
+
+def _named(routes: object) -> set[str]:
+    """List the clusters that routes name, wherever."""
+    if isinstance(routes, dict):
+        names = {routes["cluster"]} if "cluster" in routes else set()
+        weighted = {each["name"] for each in routes.get("clusters", ())}
+        return names.union(weighted, *(_named(each) for each in routes.values()))
+    return set().union(*map(_named, routes)) if isinstance(routes, list) else set()
 
 
 def test_promotion_keeps_the_chains_that_requests_in_flight_may_need() -> None:
@@ -217,7 +245,12 @@ def test_an_emptied_revision_has_an_empty_assignment() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "named"), [({"port": 0}, "port"), ({"timeout_s": 0}, "timeout")]
+    ("change", "named"),
+    [
+        ({"port": 0}, "port"),
+        ({"timeout_s": 0}, "timeout"),
+        ({"match": (Match("header", "", "on"),)}, "match"),
+    ],
 )
 def test_what_envoy_would_refuse_is_refused_before(change: dict[str, Any], named: str) -> None:
     with pytest.raises(ValueError, match=f"{named} of ml/churn"):
