@@ -149,23 +149,27 @@ def parse_attempt(
 ) -> Attempt | None:
     """Turn a record of the `attempts` log into an attempt.
 
-    None where no pod was tried: the cluster is not ours, or it had no pod.
+    None where no pod was tried: the cluster is not ours, it had no pod, or so many copies were
+    under way that this one was dropped. A copy is an attempt of a request of its own: its failure
+    leads to no retry.
     """
     common = entry.common_properties
     cluster = clusters.parse(common.upstream_cluster)
     host = common.upstream_remote_address.socket_address.address
-    if cluster is None or not host:
+    if cluster is None or not host or common.response_flags.upstream_overflow:
         return None
     start = common.start_time
     is_end = common.access_log_type != accesslog_pb2.AccessLogType.UpstreamPoolReady
     took = common.duration
     response = entry.response
-    request_id = entry.request.request_id
+    request = entry.request.request_id
+    if envoy_names.is_mirror(common.upstream_cluster):
+        request = f"{request}~mirror"
     return Attempt(
         namespace=cluster.namespace,
         deployment=cluster.name,
         revision=cluster.revision,
-        key=f"{request_id}@{start.seconds}.{start.nanos:09}",
+        key=f"{request}@{start.seconds}.{start.nanos:09}",
         router=router,
         host=host,
         is_grpc=cluster.protocol == "grpc",
@@ -175,7 +179,7 @@ def parse_attempt(
         grpc_status=_grpc_status(response) if cluster.protocol == "grpc" else None,
         has_retry_after="retry-after" in response.response_headers,
         is_cut_by_client=False,  # this log cannot tell, see `als_cuts`
-        request=request_id,
+        request=request,
     )
 
 

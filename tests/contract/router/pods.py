@@ -7,7 +7,7 @@ cluster.
 import asyncio
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import grpc
@@ -34,6 +34,14 @@ async def until(is_true: Callable[[], object], *, timeout_s: float = 5.0) -> Non
         await asyncio.sleep(0.01)
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A request as it came to a pod."""
+
+    headers: Mapping[str, str]
+    body: bytes
+
+
 class Pod:
     """A model server pod; `mode` is what it does with a request, REST or gRPC.
 
@@ -47,6 +55,7 @@ class Pod:
         self.mode = "ok"
         self.delay_s = 0.0
         self.seen: list[float] = []
+        self.asked: list[Asked] = []
         self._queues: list[socket.socket] = []
 
     async def start(self) -> None:
@@ -86,7 +95,8 @@ class Pod:
 
     async def _rest(self, request: web.Request) -> web.StreamResponse:
         self.seen.append(time.time())
-        await request.read()
+        body = await request.read()
+        self.asked.append(Asked({k.lower(): v for k, v in request.headers.items()}, body))
         await asyncio.sleep(self.delay_s)
         headers = {names.HEADER_REVISION: self.revision}
         match self.mode:
@@ -105,6 +115,8 @@ class Pod:
 
     async def _infer(self, request: bytes, context: grpc.aio.ServicerContext) -> bytes:
         self.seen.append(time.time())
+        metadata = context.invocation_metadata() or ()
+        self.asked.append(Asked({str(k): str(v) for k, v in metadata}, request))
         await asyncio.sleep(self.delay_s)
         trailers = ((names.HEADER_REVISION, self.revision),)
         match self.mode:
@@ -133,6 +145,11 @@ class Revision:
     def all_pods(self) -> list[Pod]:
         """List the pods, the one behind the Service included."""
         return [*self.pods, self.service]
+
+    @property
+    def asked(self) -> list[Asked]:
+        """List what its pods were asked."""
+        return [asked for pod in self.all_pods for asked in pod.asked]
 
     def backend(self) -> Backend:
         """Describe it as the operator would."""

@@ -1,14 +1,18 @@
 """Copies of requests go to the candidate, and clients notice nothing of it."""
 
 import asyncio
+import time
 from dataclasses import replace
 
-import grpc
+import aiohttp
 import pytest
 
 from slipway_api import names
-from slipway_operator.engine.attempts import AttemptClass, classify
-from slipway_operator.render import envoy_clusters
+from slipway_api.analysis import Analysis
+from slipway_operator.engine.attempts import Attempt, AttemptClass, classify
+from slipway_operator.engine.guard import TICK_S, Guard
+from slipway_operator.engine.verdicts import Verdict
+from slipway_operator.render.envoy_clusters import MIRROR_LIMIT
 from tests.contract.router.pods import Revision, until
 from tests.contract.router.stage import OWNER, Load, Stage, admin
 
@@ -16,6 +20,7 @@ pytestmark = pytest.mark.contract
 
 REQUESTS = 400
 RATE = 200.0
+PROTOCOLS = ("rest", "grpc")
 
 
 async def _send(stage: Stage, protocol: str, count: int = REQUESTS) -> Load:
@@ -23,7 +28,7 @@ async def _send(stage: Stage, protocol: str, count: int = REQUESTS) -> Load:
     return await send(count, rate=RATE)
 
 
-@pytest.mark.parametrize("protocol", ["rest", "grpc"])
+@pytest.mark.parametrize("protocol", PROTOCOLS)
 async def test_the_asked_share_is_copied_and_only_stable_answers(
     stage: Stage, protocol: str
 ) -> None:
@@ -31,9 +36,144 @@ async def test_the_asked_share_is_copied_and_only_stable_answers(
 
     load = await _send(stage, protocol)
     await stage.logged(REQUESTS + candidate.seen_count)
+    await until(lambda: len(stage.answers) >= REQUESTS)
 
     assert load.error_count == 0
     assert dict(load.revisions) == {stable.name: REQUESTS}
     assert dict(load.attempts) == {"1": REQUESTS}
     assert 60 <= candidate.seen_count <= 140  # 100 and 4.6 standard deviations
     assert stable.seen_count == REQUESTS
+    at_stable = [a for a in stage.ended() if a.revision == stable.name]
+    copies = [a for a in stage.ended() if a.revision == candidate.name]
+    assert (len(at_stable), len(copies)) == (REQUESTS, candidate.seen_count)
+    assert {AttemptClass.OK} == {classify(a) for a in copies}
+    assert {stable.name} == {answer.revision for answer in stage.answers}
+    assert len(stage.answers) == REQUESTS
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("failure", ["500", "hang", "gone", "kill"])
+async def test_a_candidate_that_fails_is_convicted_and_costs_clients_nothing(
+    stage: Stage, protocol: str, failure: str
+) -> None:
+    stable, candidate = await stage.canary(0, mirror_percent=100, per_try_timeout_s=1.0)
+    plain = await _send(stage, protocol)
+    stage.attempts.clear()
+    await _break(candidate, failure, protocol)
+
+    load = await _send(stage, protocol)
+    failed = await _conviction(stage, candidate, stable)
+
+    assert (plain.error_count, load.error_count) == (0, 0)
+    assert dict(load.revisions) == {stable.name: REQUESTS}
+    assert dict(load.attempts) == {"1": REQUESTS}
+    assert load.seconds_p95 < plain.seconds_p95 + 0.05
+    assert failed is not None
+    assert failed.stable_bad_count == 0
+
+
+async def _break(revision: Revision, failure: str, protocol: str) -> None:
+    if failure == "gone":
+        for pod in revision.pods:
+            await pod.stop()
+    elif protocol == "grpc":
+        revision.set_mode({"500": "13", "kill": "14"}.get(failure, failure))
+    else:
+        revision.set_mode(failure)
+
+
+async def _conviction(stage: Stage, candidate: Revision, stable: Revision) -> Verdict | None:
+    """Let a guard take in what the routers logged, tick by tick."""
+    guard = Guard(
+        "rollout-1",
+        candidate=candidate.name,
+        stable=stable.name,
+        analysis=Analysis(),
+        per_try_timeout_s=1.0,
+        evidence=None,
+        phi=None,
+    )
+    taken, deadline_s = 0, time.time() + 4
+    while guard.view().failed is None and time.time() < deadline_s:
+        for attempt in stage.attempts[taken:]:
+            guard.observe(attempt)
+        taken = len(stage.attempts)
+        guard.tick(time.time(), weight_percent=0, is_source_alive=True)
+        await asyncio.sleep(TICK_S)
+    return guard.view().failed
+
+
+async def test_copies_that_hang_are_few_and_those_dropped_are_no_attempts(stage: Stage) -> None:
+    _, candidate = await stage.canary(0, mirror_percent=100, timeout_s=2.0)
+    candidate.set_mode("hang")
+
+    load = await _send(stage, "rest")
+    await until(lambda: _copies(stage) and _under_way(stage) == 0)
+
+    assert load.error_count == 0
+    assert MIRROR_LIMIT <= candidate.seen_count <= 2 * MIRROR_LIMIT
+    assert len(_copies(stage)) == candidate.seen_count
+    assert {AttemptClass.FAIL} == {classify(a) for a in _copies(stage)}
+    assert {False} == {a.is_cut_by_client for a in _copies(stage)}
+
+
+def _copies(stage: Stage) -> list[Attempt]:
+    return [a for a in stage.ended() if a.request.endswith("~mirror")]
+
+
+def _under_way(stage: Stage) -> int:
+    """Count the copies whose beginning was logged, and not their end."""
+    begun = {a.key for a in stage.attempts if a.request.endswith("~mirror")}
+    return len(begun) - len(_copies(stage))
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_a_copy_says_that_it_is_one_and_nothing_else_is_changed(
+    stage: Stage, protocol: str
+) -> None:
+    stable, candidate = await stage.canary(0, mirror_percent=100)
+
+    async with aiohttp.ClientSession(headers={names.HEADER_MIRROR: "forged"}) as session:
+        if protocol == "rest":
+            await session.post(f"http://127.0.0.1:{stage.port}/v2", data=b"question")
+        else:
+            await stage.rpc(1)
+    await until(lambda: candidate.seen_count == 1)
+
+    (original,), (copy,) = stable.asked, candidate.asked
+    assert names.HEADER_MIRROR not in original.headers
+    assert copy.headers[names.HEADER_MIRROR] == "true"
+    assert copy.body == original.body
+    assert copy.headers["x-request-id"] == original.headers["x-request-id"]
+
+
+async def test_an_abort_ends_the_copies_and_then_their_cluster(stage: Stage) -> None:
+    stable, candidate = await stage.canary(0, mirror_percent=100)
+    load = asyncio.create_task(_send(stage, "rest"))
+    await until(lambda: candidate.seen_count > 20)
+
+    shut = replace(stage.new_traffic(stable, candidate), mirror_percent=0)
+    await stage.set(shut)
+    await asyncio.sleep(0.1)  # what was on its way
+    seen = candidate.seen_count
+    answered = await load
+    clusters = await admin(stage, "/clusters")
+    while "~mirror::" in clusters:
+        await asyncio.sleep(0.05)
+        clusters = await admin(stage, "/clusters")
+
+    assert answered.error_count == 0
+    assert candidate.seen_count == seen < REQUESTS
+    assert not stage.ads.nacks()
+    assert await stage.ads.settled(OWNER)
+
+
+async def test_copies_and_shares_go_together(stage: Stage) -> None:
+    stable, candidate = await stage.canary(50, mirror_percent=100)
+
+    load = await _send(stage, "rest")
+    await stage.logged(stable.seen_count + candidate.seen_count)
+
+    assert load.error_count == 0
+    assert load.revisions.total() == REQUESTS
+    assert candidate.seen_count == REQUESTS + load.revisions[candidate.name]

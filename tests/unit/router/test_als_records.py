@@ -71,6 +71,19 @@ def test_a_start_has_no_duration_and_the_key_of_its_end() -> None:
     assert replace(EXPECTED, duration_s=None, http_status=0, grpc_status=None) == _attempt(entry)
 
 
+def test_a_copy_is_an_attempt_of_a_request_of_its_own() -> None:
+    attempt = _attempt(_entry('common_properties { upstream_cluster: "ml~churn~r2~grpc~mirror" }'))
+
+    key = EXPECTED.key.replace("6e9ea5ad", "6e9ea5ad~mirror")
+    assert replace(EXPECTED, key=key, request="6e9ea5ad~mirror") == attempt
+
+
+def test_what_the_router_dropped_itself_is_no_attempt() -> None:
+    flags = "common_properties { response_flags { upstream_overflow: true } }"
+
+    assert _attempt(_entry(flags)) is None
+
+
 def test_grpc_status_is_read_from_headers_of_a_call_that_failed_at_once() -> None:
     entry = _entry('response { response_headers { key: "grpc-status" value: "14" } }')
     del entry.response.response_trailers["grpc-status"]
