@@ -37,14 +37,14 @@ def spec(
     *,
     replicas: int = 2,
     steps: Iterable[Step] = DEFAULT_STEPS,
-    strategy: str = "canary",
+    strategy: str | dict[str, Any] = "canary",
     pool: str = "cpu",
     insufficient: dict[str, str] | None = None,
     **fields: Any,
 ) -> ModelDeploymentSpec:
     """A specification; `version` is the model's, `fields` are merged over the rest.
 
-    `steps` matter to a canary only.
+    `steps` matter to a canary only; `strategy` is its name, or all of it as a user writes it.
     """
     canary = {
         "steps": [{"weight": step[0], "hold": step[1], "pause": any(step[2:])} for step in steps]
@@ -57,7 +57,9 @@ def spec(
             "digest": DIGEST,
         },
         "compute": {"pool": pool, "replicas": replicas},
-        "strategy": {strategy: canary if strategy == "canary" else {}},
+        "strategy": {strategy: canary if strategy == "canary" else {}}
+        if isinstance(strategy, str)
+        else strategy,
         "analysis": {"insufficient": insufficient or {}},
     }
     for key, value in fields.items():

@@ -38,6 +38,7 @@ class Reason(StrEnum):
     WAITING_FOR_PODS = "WaitingForPods"
     WAITING_FOR_ROUTERS = "WaitingForRouters"
     HOLDING = "Holding"  # a step's hold time runs
+    PROBATION = "Probation"  # the candidate has everything, stable waits with all its pods
     INSUFFICIENT_DATA = "InsufficientData"
     MEASUREMENT_UNAVAILABLE = "MeasurementUnavailable"
     ALERT_FIRING = "AlertFiring"  # before the candidate had weight: holds; afterwards: aborts
@@ -58,6 +59,7 @@ class Reason(StrEnum):
     START_DEADLINE = "StartDeadlineExceeded"
     ABORTED_BY_USER = "AbortedByUser"
     SUPERSEDED = "Superseded"
+    SHADOWED = "Shadowed"  # a shadow that was to end there has passed its gates
     ROLLED_BACK = "RolledBack"
     NO_WAY_BACK = "NoWayBack"  # stable cannot serve, the candidate keeps its share
     # what the user must correct
@@ -78,6 +80,7 @@ class Outcome(StrEnum):
     PROMOTED = "Promoted"
     ABORTED = "Aborted"
     SUPERSEDED = "Superseded"
+    SHADOWED = "Shadowed"  # seen with copies of live requests, as asked, and taken away
 
 
 class VerdictState(StrEnum):

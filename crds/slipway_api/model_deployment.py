@@ -1,8 +1,7 @@
 """ModelDeployment: the specification that a user writes."""
 
 import re
-from itertools import pairwise
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, Field
 
@@ -18,115 +17,15 @@ from slipway_api.model_source import ModelSource
 from slipway_api.names import NAME_LENGTH_MAX
 from slipway_api.rules import rule
 from slipway_api.status import ModelDeploymentStatus
-from slipway_api.workload import Compute, Runtime
-
-STEP_COUNT_MAX: Final = 20
-HEADER_PATTERN: Final = r"^[a-z0-9]([-_a-z0-9]*[a-z0-9])?$"
-COOKIE_PATTERN: Final = r"^[-_.A-Za-z0-9]+$"
-
-
-class CanaryStep(ContractModel):
-    """One step of a canary."""
-
-    weight: Annotated[
-        int, Field(ge=1, le=100, description="Percent of live traffic for the candidate.")
-    ]
-    hold: Annotated[
-        Duration,
-        Field(description="Shortest time at this weight, counted from when every router shows it."),
-    ] = "0s"
-    pause: Annotated[
-        bool, Field(description="Stay at this step until a person promotes or resumes.")
-    ] = False
-
-    @rule(
-        "!has(self.hold) || duration(self.hold) <= duration('168h')",
-        message="hold may be at most 168h; to wait for a person write pause: true",
-        field="hold",
-    )
-    def hold_ends(self) -> bool:
-        return duration_s(self.hold) <= 168 * 3600
-
-
-class Canary(ContractModel):
-    """Grow the candidate's weight step by step, then to 100 %."""
-
-    steps: Annotated[
-        tuple[CanaryStep, ...],
-        Field(
-            min_length=1,
-            max_length=STEP_COUNT_MAX,
-            description="Weights in rising order; after the last step the candidate gets 100 %.",
-        ),
-    ]
-
-    @rule(
-        # A list of indexes instead of a two-variable comprehension: older API servers lack it.
-        f"{list(range(1, STEP_COUNT_MAX))}.all(i, i >= self.steps.size() ||"
-        " self.steps[i].weight > self.steps[i - 1].weight)",
-        message="weights must rise from step to step, e.g. 5, 25, 50 (100 follows by itself)",
-        field="steps",
-    )
-    def weights_rise(self) -> bool:
-        return all(one.weight < next_.weight for one, next_ in pairwise(self.steps))
-
-
-DEFAULT_CANARY: Final = Canary(
-    steps=(
-        CanaryStep(weight=5, hold="2m"),
-        CanaryStep(weight=25, hold="5m"),
-        CanaryStep(weight=50, hold="5m"),
-    )
+from slipway_api.steps import (
+    COOKIE_PATTERN,
+    HEADER_ARRIVES_CEL,
+    HEADER_ARRIVES_MESSAGE,
+    HEADER_PATTERN,
+    header_arrives,
 )
-
-
-class Rolling(ContractModel):
-    """Replace pod by pod: the weight grows with each pod of the candidate that is ready.
-
-    Nothing is held and no proof is waited for; a gate that fails takes the candidate back.
-    """
-
-
-class Direct(ContractModel):
-    """Go to 100 % at once, when all pods of the candidate are ready."""
-
-
-class Strategy(ContractModel):
-    """How a new revision takes over."""
-
-    canary: Annotated[
-        Canary | None, Field(description="Grow the candidate's weight step by step, then to 100 %.")
-    ] = None
-    rolling: Annotated[
-        Rolling | None,
-        Field(
-            description="Replace pod by pod: the weight grows with each pod of the candidate that"
-            " is ready. Nothing is held, and a gate that fails takes the candidate back. Write {}."
-        ),
-    ] = None
-    direct: Annotated[
-        Direct | None,
-        Field(
-            description="Go to 100 % at once, when all pods of the candidate are ready. No gate is"
-            " waited for. Write {}."
-        ),
-    ] = None
-
-    @rule(
-        "[has(self.canary), has(self.rolling), has(self.direct)].filter(x, x).size() == 1",
-        message="name exactly one strategy: canary: {steps: […]}, rolling: {} or direct: {}",
-    )
-    def is_one(self) -> bool:
-        return [self.canary, self.rolling, self.direct].count(None) == 2
-
-
-def default_strategy() -> Strategy:
-    """Make the strategy of a deployment that names none.
-
-    It is no default of the schema: an object that stored it could not be changed to another
-    strategy by `kubectl apply`, which adds the new one and leaves what it never wrote.
-    """
-    return Strategy(canary=DEFAULT_CANARY)
+from slipway_api.strategy import Strategy, default_strategy
+from slipway_api.workload import Compute, Runtime
 
 
 class Sticky(ContractModel):
@@ -158,14 +57,9 @@ class Sticky(ContractModel):
     def is_one(self) -> bool:
         return (self.header is None) != (self.cookie is None)
 
-    @rule(
-        "!has(self.header) || !(self.header.startsWith('x-slipway-')"
-        " || self.header.startsWith('x-envoy-'))",
-        message="x-slipway-* and x-envoy-* are removed from requests: name a header of your own",
-        field="header",
-    )
+    @rule(HEADER_ARRIVES_CEL, message=HEADER_ARRIVES_MESSAGE, field="header")
     def header_arrives(self) -> bool:
-        return not (self.header or "").startswith(("x-slipway-", "x-envoy-"))
+        return header_arrives(self.header)
 
 
 class TrafficPolicy(ContractModel):
@@ -209,8 +103,9 @@ class ModelDeploymentSpec(ContractModel):
         Strategy,
         Field(
             default_factory=default_strategy,
-            description="How a new revision takes over: canary, rolling or direct. If absent:"
-            " canary with 5 % for 2m, 25 % for 5m and 50 % for 5m.",
+            description="How a new revision takes over: canary, blueGreen, shadow, abTest,"
+            " featureFlag, rolling, direct, or steps of your own. If absent: canary with 5 % for"
+            " 2m, 25 % for 5m and 50 % for 5m.",
         ),
     ]
     analysis: Annotated[
@@ -223,6 +118,16 @@ class ModelDeploymentSpec(ContractModel):
     traffic: Annotated[
         TrafficPolicy, Field(description="How requests are treated on their way to the pods.")
     ] = TrafficPolicy()
+
+    @rule(
+        "!has(self.strategy) || !has(self.strategy.abTest)"
+        " || (has(self.traffic) && has(self.traffic.sticky))",
+        message="abTest shows each user one of two arms: say in traffic.sticky what a user is known"
+        " by, e.g. traffic: {sticky: {header: x-user-id}}",
+        field="strategy",
+    )
+    def arms_are_sticky(self) -> bool:
+        return self.strategy.ab_test is None or self.traffic.sticky is not None
 
 
 class Metadata(ContractModel):

@@ -19,7 +19,7 @@ EVIDENCE_LENGTH_MAX: Final = 4096
 # With six metrics: errors, refusals, a limit of errors, two for each of four latencies, a query;
 # and three alerts.
 VERDICT_COUNT_MAX: Final = 15
-HISTORY_COUNT_MAX: Final = 10
+HISTORY_COUNT_MAX: Final = 8
 REJECTED_COUNT_MAX: Final = 10
 DRAIN_COUNT_MAX: Final = 4
 CONDITION_COUNT_MAX: Final = 4
@@ -29,6 +29,7 @@ RevisionName = Annotated[str, Field(max_length=63)]
 Word = Annotated[str, Field(max_length=40)]
 Message = Annotated[str, Field(max_length=MESSAGE_LENGTH_MAX)]
 Note = Annotated[str, Field(max_length=NOTE_LENGTH_MAX)]
+SettingName = Annotated[str, Field(max_length=10)]
 Count = Annotated[int, Field(ge=0, le=10**15, json_schema_extra={"format": "int64"})]
 SmallCount = Annotated[int, Field(ge=0, le=100_000, json_schema_extra={"format": "int32"})]
 Percentage = Annotated[int, Field(ge=0, le=100, json_schema_extra={"format": "int32"})]
@@ -69,6 +70,10 @@ class Weight(ContractModel):
     asked: Annotated[Percentage, Field(description="What the routers were asked for.")] = 0
     verified: Annotated[
         Percentage, Field(description="What every ready router was seen to do.")
+    ] = 0
+    mirror: Annotated[
+        Percentage,
+        Field(description="Percent of stable's live requests that the candidate gets a copy of."),
     ] = 0
 
 
@@ -186,6 +191,14 @@ class RolloutState(ContractModel):
         Field(description="Index (from 0) of the step whose own pause was already answered."),
     ] = None
     step_index: Annotated[SmallCount, Field(description="Index of the step, from 0.")] = 0
+    setting: Annotated[
+        SettingName,
+        Field(description="What the step asks of routers; a changed plan goes on where it does."),
+    ] = ""
+    opened: Annotated[
+        SettingName,
+        Field(description="The setting whose mirror and match routers were asked for."),
+    ] = ""
     passed_weight: Annotated[
         Percentage,
         Field(description="Weight of the last step that was left; a changed plan goes on above."),
@@ -216,6 +229,9 @@ class RolloutState(ContractModel):
         Timestamp | None,
         Field(description="Since when routers are asked for weight 0, to end the rollout."),
     ] = None
+    approval: Annotated[
+        Note, Field(description="Who last approved or promoted it, and why, by their own word.")
+    ] = ""
     promote_asked: Annotated[
         bool, Field(description="A person asked to skip the remaining steps.")
     ] = False
@@ -263,7 +279,7 @@ class Rollout(ContractModel):
     previous: Annotated[
         RevisionName | None, Field(description="The revision that served before.")
     ] = None
-    outcome: Annotated[Word, Field(description="Promoted, Aborted or Superseded.")]
+    outcome: Annotated[Word, Field(description="Promoted, Aborted, Superseded or Shadowed.")]
     reason: Annotated[Word, Field(description="Why it ended so, in one word.")] = ""
     message: Annotated[Note, Field(description="Why it ended so, in a sentence.")] = ""
     generation: Annotated[
@@ -291,7 +307,7 @@ class CommandResult(ContractModel):
     """Answer to the last command annotation."""
 
     value: Annotated[
-        str, Field(max_length=253, description="The annotation as it was read, nonce included.")
+        str, Field(max_length=400, description="The annotation as it was read, nonce included.")
     ]
     result: Annotated[Word, Field(description="Accepted or Refused.")]
     message: Annotated[Note, Field(description="What was done, or why not.")] = ""

@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "promote": "give the candidate everything now, whatever gates still lack",
     "pause": "stay at this weight until a person says go on",
     "resume": "go on, also past a step's own pause",
+    "approve": "answer the step that asks a person",
     "abort": "take the candidate back: weight 0 now",
     "retry": "roll the rejected revision out again that is still asked for",
     "restart": "roll out new pods of what serves, with today's pool and chart",
@@ -49,7 +50,8 @@ PHASES: Final = (
 PROMOTED: Final = "Promoted"
 ABORTED: Final = "Aborted"
 SUPERSEDED: Final = "Superseded"
-OUTCOMES: Final = (PROMOTED, ABORTED, SUPERSEDED)
+SHADOWED: Final = "Shadowed"
+OUTCOMES: Final = (PROMOTED, ABORTED, SUPERSEDED, SHADOWED)
 
 READY: Final = "Ready"
 STALLED_CONDITION: Final = "Stalled"

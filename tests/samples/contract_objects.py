@@ -132,6 +132,14 @@ class Refused:
         return f"{self.path}={str(self.value)[:40]}"
 
 
+def _own(*steps: Object) -> Object:
+    return {"steps": list(steps)}
+
+
+def _flag(**match: str) -> Object:
+    return {"featureFlag": {"match": [match]}}
+
+
 def _steps(*weights: int) -> Object:
     return {"canary": {"steps": [{"weight": weight} for weight in weights]}}
 
@@ -173,6 +181,7 @@ _HTTP: Final = "write http(s)://HOST/PATH"
 _S3: Final = "write s3://BUCKET/KEY"
 _PVC: Final = "write pvc://CLAIM/PATH"
 _RISE: Final = "weights must rise"
+_FALL: Final = "weights may not fall"
 _ONE: Final = "name exactly one strategy"
 _RATE: Final = "max of error-rate is a percentage above 0%"
 _LATENCY: Final = "max of a latency is a duration above 0"
@@ -228,6 +237,21 @@ REFUSED: Final = (
     Refused("spec.strategy", {"rolling": {}, "direct": {}}, _ONE),
     Refused("spec.strategy", {"rolling": {}, **_steps(5)}, _ONE),
     Refused("spec.strategy", _step(hold="169h"), "hold may be at most 168h"),
+    Refused("spec.strategy", {"blueGreen": {"hold": "169h"}}, "hold may be at most 168h"),
+    Refused("spec.strategy", {"shadow": {"hold": "169h"}}, "hold may be at most 168h"),
+    Refused("spec.strategy", {"blueGreen": {}, "shadow": {}}, _ONE),
+    Refused("spec.strategy", {"probation": "5m"}, _ONE),
+    Refused("spec.strategy", {"direct": {}, "probation": "169h"}, "probation may be at most"),
+    Refused("spec.strategy", {"abTest": {"hold": "1h"}}, "say in traffic.sticky"),
+    Refused("spec.strategy", _own({"weight": 5}, {"hold": "1m"}, {"weight": 4}), _FALL),
+    Refused("spec.strategy", _own({}), "a step has one or more of"),
+    Refused("spec.strategy", _own({"gate": False}), "a step has one or more of"),
+    Refused("spec.strategy", _own({"hold": "169h"}), "hold may be at most 168h"),
+    Refused("spec.strategy", _own({"scale": "0%"}), "scale is a number of pods"),
+    Refused("spec.strategy", _own({"scale": "2"}), "scale is a number of pods"),
+    Refused("spec.strategy", _flag(value="1"), "give a header or a cookie"),
+    Refused("spec.strategy", _flag(header="a", cookie="b", value="1"), "give a header or a cookie"),
+    Refused("spec.strategy", _flag(header="x-slipway-a", value="1"), "are removed from requests"),
     Refused("spec.analysis.metrics", [{"name": "error-rate"}], "give a limit"),
     Refused("spec.analysis.metrics", [{"name": "error-rate", "max": "200ms"}], _RATE),
     Refused("spec.analysis.metrics", [{"name": "error-rate", "max": "0.0%"}], _RATE),
@@ -290,6 +314,18 @@ TAKEN: Final = (
     changed(MINIMAL, "spec.strategy", _steps(*range(1, 21))),
     changed(MINIMAL, "spec.strategy", {"rolling": {}}),
     changed(MINIMAL, "spec.strategy", {"direct": {}}),
+    changed(MINIMAL, "spec.strategy", {"blueGreen": {}, "probation": "168h"}),
+    changed(MINIMAL, "spec.strategy", {"shadow": {}}),
+    changed(MINIMAL, "spec.strategy", {"shadow": {"mirror": 100, **_steps(5, 50)}}),
+    changed(MINIMAL, "spec.strategy", _flag(header="x-beta", value="yes")),
+    changed(MINIMAL, "spec.strategy", _flag(cookie="beta", value="a=b")),
+    changed(MINIMAL, "spec.strategy", _own({"scale": 2}, {"scale": "50%"}, {"weight": 0})),
+    changed(MINIMAL, "spec.strategy", _own(*({"weight": each} for each in range(20)))),
+    changed(
+        changed(MINIMAL, "spec.traffic.sticky", {"header": "x-user-id"}),
+        "spec.strategy",
+        {"abTest": {"hold": "1h"}},
+    ),
     changed(MINIMAL, "spec.traffic.sticky", {"header": "x-user-id"}),
     changed(MINIMAL, "spec.traffic.sticky", {"cookie": "SESSION_ID"}),
     changed(MINIMAL, "spec.analysis.metrics", [{"name": "error-rate", "max": "100%"}]),

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from slipway_api import names
-from slipway_api.conditions import Reason
+from slipway_api.conditions import Outcome, Reason
 from slipway_operator.engine import course, plan, room
 from slipway_operator.engine.course import Course, Stall
 from slipway_operator.engine.facts import Observation
@@ -74,6 +74,8 @@ def aim(now_course: Course, seen: Observation, now: datetime) -> Course:
         return course.abort(now_course, Reason.SUPERSEDED, message, now=now)
     if target == now_course.stable:
         return now_course
+    if _is_shadowed(now_course, seen, target):
+        return now_course
     rejection = now_course.rejection(target)
     if rejection is not None:
         return replace(
@@ -91,6 +93,15 @@ def aim(now_course: Course, seen: Observation, now: datetime) -> Course:
     generation = seen.deployment.metadata.generation
     rollout = _rollout_id(now_course, target, generation, now=now)
     return course.begin(now_course, target, rollout=rollout, generation=generation, now=now)
+
+
+def _is_shadowed(now_course: Course, seen: Observation, target: str) -> bool:
+    """Tell whether all that a plan without an end in promotion asks for has been done."""
+    last = now_course.history[0] if now_course.history else None
+    if last is None or (last.revision, last.outcome) != (target, Outcome.SHADOWED):
+        return False
+    spec = seen.deployment.spec
+    return plan.compile_strategy(spec.strategy, spec.compute.replicas).ends == "stop"
 
 
 def _rollout_id(now_course: Course, target: str, generation: int, *, now: datetime) -> str:

@@ -91,6 +91,11 @@ _ACTIONS: Final = {
     "RolloutStarted": "StartRollout",
     "WeightVerified": "SetWeight",
 }
+# Ends that say nothing against the candidate.
+_BLAMELESS: Final = {
+    Reason.SUPERSEDED: Outcome.SUPERSEDED,
+    Reason.SHADOWED: Outcome.SHADOWED,
+}
 
 
 def tell(
@@ -130,7 +135,9 @@ def acquit(course: Course, cause: PodFinding | None) -> Course:
 
     The step begins anew as soon as its pods carry it.
     """
-    forgotten = with_rollout(course, evidence="", step_started_at=None, unready_since=None)
+    forgotten = with_rollout(
+        course, evidence="", step_started_at=None, unready_since=None, opened=""
+    )
     told = forgotten
     if cause is not None:
         message = f"failures of {course.candidate} are not held against it: {cause.message}"
@@ -144,7 +151,7 @@ def abort(course: Course, reason: Reason, message: str, *, now: datetime) -> Cou
         return course
     text = status.clip(message, status.NOTE_LENGTH_MAX)
     aborted = with_rollout(course, abort=Abort(reason=reason, message=text, at=now), paused=False)
-    type_: NoteType = "Normal" if reason is Reason.SUPERSEDED else "Warning"
+    type_: NoteType = "Normal" if reason in _BLAMELESS else "Warning"
     said = f"candidate {course.candidate} at {course.asked} %: {message}"
     return tell(aborted, reason, said, key="abort", type_=type_)
 
@@ -155,11 +162,10 @@ def finish_abort(course: Course, *, is_drained_first: bool, now: datetime) -> Co
     assert course.rollout.abort is not None
     assert course.candidate is not None
     cause = course.rollout.abort
-    is_superseded = cause.reason == Reason.SUPERSEDED
-    outcome = Outcome.SUPERSEDED if is_superseded else Outcome.ABORTED
+    outcome = _BLAMELESS.get(Reason(cause.reason), Outcome.ABORTED)
     entry = _history(course, outcome, cause.reason, message=cause.message, now=now)
     rejected = course.rejected
-    if not is_superseded:
+    if outcome is Outcome.ABORTED:
         refusal = Rejected(
             revision=course.candidate, reason=cause.reason, message=cause.message, at=cause.at
         )
@@ -168,7 +174,7 @@ def finish_abort(course: Course, *, is_drained_first: bool, now: datetime) -> Co
     drain = _drain(course, course.candidate, now) if is_drained_first else course.drain
     told = tell(
         course,
-        "RolledBack" if not is_superseded else Reason.SUPERSEDED,
+        "RolledBack" if outcome is Outcome.ABORTED else outcome,
         f"{course.candidate} gets no traffic any more, stable {course.stable} serves everything",
         key="end",
     )
@@ -189,7 +195,8 @@ def finish_promotion(course: Course, *, now: datetime) -> Course:
     """Make the candidate stable: every router was seen to send it everything."""
     assert course.rollout is not None
     assert course.candidate is not None
-    entry = _history(course, Outcome.PROMOTED, Reason.SERVING, message="", now=now)
+    said = course.rollout.approval
+    entry = _history(course, Outcome.PROMOTED, Reason.SERVING, message=said, now=now)
     told = tell(
         course,
         "Promoted",

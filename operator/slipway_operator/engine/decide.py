@@ -138,6 +138,7 @@ def _traffic(now_course: Course, seen: Observation) -> Traffic | None:
         return None
     candidate = _backend(seen, now_course.candidate) if now_course.rollout else None
     memory = now_course.rollout
+    opened = _plan(seen).opened(memory) if memory is not None else plan.CLOSED
     policy = seen.deployment.spec.traffic
     drain = (_backend(seen, entry.revision) for entry in now_course.drain)
     return Traffic(
@@ -154,6 +155,8 @@ def _traffic(now_course: Course, seen: Observation) -> Traffic | None:
         salt=memory.id if memory else "",
         is_logged=memory is not None,
         sticky=_sticky(policy.sticky),
+        mirror_percent=opened.mirror_percent if candidate is not None else 0,
+        match=opened.match if candidate is not None else (),
     )
 
 
@@ -240,7 +243,7 @@ def _status(
         phase=stand.phase,
         stable=now_course.stable,
         candidate=now_course.candidate,
-        weight=status.Weight(asked=now_course.asked, verified=now_course.verified),
+        weight=_weight(now_course, seen),
         step=_step(now_course, seen),
         waiting=now_course.waiting,
         address=_address(seen),
@@ -258,12 +261,24 @@ def _status(
     )
 
 
+def _plan(seen: Observation) -> plan.Plan:
+    spec = seen.deployment.spec
+    return plan.compile_strategy(spec.strategy, spec.compute.replicas)
+
+
+def _weight(now_course: Course, seen: Observation) -> status.Weight:
+    memory = now_course.rollout
+    opened = _plan(seen).opened(memory) if memory is not None else plan.CLOSED
+    return status.Weight(
+        asked=now_course.asked, verified=now_course.verified, mirror=opened.mirror_percent
+    )
+
+
 def _step(now_course: Course, seen: Observation) -> status.Step | None:
     memory = now_course.rollout
     if memory is None:
         return None
-    spec = seen.deployment.spec
-    steps = plan.compile_strategy(spec.strategy, spec.compute.replicas)
+    steps = _plan(seen)
     if not steps.steps:
         return None
     index = min(memory.step_index, len(steps.steps))
@@ -273,7 +288,7 @@ def _step(now_course: Course, seen: Observation) -> status.Step | None:
     return status.Step(
         index=min(index + 1, len(steps.steps)),
         count=len(steps.steps),
-        weight=100 if memory.promote_asked else steps.weight_percent(index),
+        weight=100 if memory.promote_asked else steps.setting(index).weight_percent,
         started_at=memory.step_started_at,
         ends_at=ends,
     )

@@ -10,7 +10,7 @@ from slipway_api.conditions import Reason
 from slipway_operator.engine import plan, podevents, severance, sources
 from slipway_operator.engine.course import Course
 from slipway_operator.engine.facts import Observation
-from slipway_operator.engine.plan import Plan
+from slipway_operator.engine.plan import Plan, Setting
 from slipway_operator.engine.podevents import PodFinding
 from slipway_operator.engine.traffic import SHUT
 from slipway_operator.engine.verdicts import GuardView
@@ -30,13 +30,15 @@ class Look:
     hindrance: tuple[Reason, str] | None  # why no weight may rise: a source is away
     is_excused: bool  # what convicts may be a network's failure
 
-    def is_shown(self, candidate: str, weight_percent: int) -> bool:
-        """Tell whether every router was seen to give the candidate this weight."""
+    def is_shown(self, candidate: str, setting: Setting) -> bool:
+        """Tell whether every router was seen to do this for the candidate."""
         applied = self.seen.routing.applied
         return (
             self.seen.routing.is_verified
             and applied is not None
-            and applied.weight_percent == weight_percent
+            and applied.weight_percent == setting.weight_percent
+            and applied.mirror_percent == setting.mirror_percent
+            and applied.match == setting.match
             and applied.candidate is not None
             and applied.candidate.revision == candidate
         )
@@ -77,3 +79,11 @@ def take(now_course: Course, seen: Observation, now: datetime) -> Look:
         hindrance=sources.hindrance(guard, seen.deployment.spec.analysis),
         is_excused=severance.is_excused(guard, workload),
     )
+
+
+def target(now_course: Course, look: Look) -> Setting:
+    """Tell the setting that the plan wants now."""
+    assert now_course.rollout is not None
+    if now_course.rollout.promote_asked:
+        return look.plan.whole
+    return look.plan.setting(now_course.rollout.step_index)

@@ -14,6 +14,7 @@ from slipway_api.status import ModelDeploymentStatus, Rollout
 ENDS: Final = (
     (Outcome.PROMOTED.value, Reason.SERVING.value),
     (Outcome.SUPERSEDED.value, Reason.SUPERSEDED.value),
+    (Outcome.SHADOWED.value, Reason.SHADOWED.value),
     *(
         (Outcome.ABORTED.value, reason.value)
         for reason in (

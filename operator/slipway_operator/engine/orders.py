@@ -36,7 +36,10 @@ def obey(now_course: Course, seen: Observation, now: datetime) -> Course:
             answered, Reason.COMMAND_REFUSED, f"{value}: {refusal}", key=value, type_="Warning"
         )
     told = course.tell(
-        answered, course.NOTE_ACCEPTED, f"{command.verb} {command.revision}", key=str(now)
+        answered,
+        course.NOTE_ACCEPTED,
+        f"{command.verb} {command.revision}: {command.word}",
+        key=str(now),
     )
     return _carry_out(told, seen, command, now=now)
 
@@ -76,6 +79,8 @@ def _refusal(now_course: Course, seen: Observation, command: Command) -> str | N
     match command.verb:
         case Verb.PROMOTE | Verb.PAUSE | Verb.RESUME | Verb.ABORT:
             return _steering_refusal(now_course, command)
+        case Verb.APPROVE:
+            return _approve_refusal(now_course, seen, command)
         case Verb.RETRY:
             return _retry_refusal(now_course, seen, command)
         case Verb.RESTART:
@@ -94,6 +99,20 @@ def _steering_refusal(now_course: Course, command: Command) -> str | None:
     if now_course.is_aborting:
         return f"{command.revision} is being taken back already"
     return None
+
+
+def _approve_refusal(now_course: Course, seen: Observation, command: Command) -> str | None:
+    refusal = _steering_refusal(now_course, command)
+    if refusal is not None:
+        return refusal
+    assert now_course.rollout is not None
+    spec = seen.deployment.spec
+    steps = plan.compile_strategy(spec.strategy, spec.compute.replicas)
+    index = steps.find(now_course.rollout)
+    asks = index < len(steps.steps) and steps.steps[index].pause
+    if asks or spec.analysis.insufficient.then == "pause":
+        return None
+    return "the step that runs asks nobody: promote skips the rest of the plan, resume ends a pause"
 
 
 def _retry_refusal(now_course: Course, seen: Observation, command: Command) -> str | None:
@@ -138,16 +157,21 @@ def _undo_refusal(seen: Observation, command: Command) -> str | None:
 def _carry_out(now_course: Course, seen: Observation, command: Command, *, now: datetime) -> Course:
     match command.verb:
         case Verb.PROMOTE:
-            return course.with_rollout(now_course, promote_asked=True, paused=False)
+            return course.with_rollout(
+                now_course, promote_asked=True, paused=False, approval=_approval(command)
+            )
         case Verb.PAUSE:
             return course.with_rollout(now_course, paused=True)
         case Verb.RESUME:
             assert now_course.rollout is not None
             answered = now_course.rollout.step_index
             return course.with_rollout(now_course, paused=False, pause_step=answered)
+        case Verb.APPROVE:
+            assert now_course.rollout is not None
+            answered = now_course.rollout.step_index
+            return course.with_rollout(now_course, pause_step=answered, approval=_approval(command))
         case Verb.ABORT:
-            message = "a person asked for it"
-            return course.abort(now_course, Reason.ABORTED_BY_USER, message, now=now)
+            return course.abort(now_course, Reason.ABORTED_BY_USER, command.word, now=now)
         case Verb.RETRY:
             return course.forgive(now_course, command.revision)
         case Verb.RESTART:
@@ -158,6 +182,10 @@ def _carry_out(now_course: Course, seen: Observation, command: Command, *, now: 
             return _undo(now_course, Chosen(identity=_identity(seen), revision=command.revision))
         case _:
             assert_never(command.verb)
+
+
+def _approval(command: Command) -> str:
+    return status.clip(f"{command.verb}: {command.word}", status.NOTE_LENGTH_MAX)
 
 
 def _undo(now_course: Course, chosen: Chosen) -> Course:

@@ -10,13 +10,13 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from slipway_api.base import duration_s
-from slipway_api.conditions import Reason, VerdictState
-from slipway_operator.engine import course, looks, plan, questions, stepclock
+from slipway_api.conditions import Reason
+from slipway_operator.engine import course, looks, plan, proof, questions, stepclock
 from slipway_operator.engine.course import Course, Stall
 from slipway_operator.engine.facts import Observation
 from slipway_operator.engine.looks import Look
+from slipway_operator.engine.plan import Setting
 from slipway_operator.engine.podevents import FindingKind
-from slipway_operator.engine.verdicts import GuardView, Verdict
 
 CONFIRM_S: Final = 2.0  # a router that has not shown weight 0 by then loses its clients
 READINESS_LOST_S: Final = 3.0  # shorter gaps are a pod's own business
@@ -35,21 +35,30 @@ def advance(now_course: Course, seen: Observation, now: datetime) -> Course:
     if judged.is_aborting:
         return _take_back(judged, look)
     if judged.is_acquitted:
-        return _wait_for_pods(judged, look, _target(judged, look))
+        return _wait_for_pods(judged, look, looks.target(judged, look))
     assert judged.rollout is not None
     stepped = _step(_grow(judged, look), look)
+    if stepped.is_aborting:  # the end of a plan that promotes nothing
+        return _take_back(stepped, look)
     if stepped.rollout is None or stepped.rollout.step_index == judged.rollout.step_index:
         return stepped
-    return _step(_grow(stepped, look), look)  # ask for the next weight in the same breath
+    return _step(_grow(stepped, look), look)  # ask for the next setting in the same breath
 
 
 def _follow_plan(now_course: Course, look: Look) -> Course:
-    """Find the step again if the user changed the plan: the next one that gives more."""
-    assert now_course.rollout is not None
-    index = look.plan.index_above(now_course.rollout.passed_weight)
-    if index == now_course.rollout.step_index:
+    """Find the step again if the user changed the plan."""
+    rollout = now_course.rollout
+    assert rollout is not None
+    index = look.plan.find(rollout)
+    setting = look.plan.setting(index)
+    if index == rollout.step_index and setting.name == rollout.setting:
         return now_course
-    return course.with_rollout(now_course, step_index=index, step_started_at=None, pause_step=None)
+    found = course.with_rollout(now_course, step_index=index, setting=setting.name)
+    if index == rollout.step_index:
+        return found
+    # What a plan that begins anew had passed before counts no more.
+    passed = rollout.passed_weight if look.plan.gives_weight or index else 0
+    return course.with_rollout(found, passed_weight=passed, step_started_at=None, pause_step=None)
 
 
 def _judge(now_course: Course, look: Look) -> Course:
@@ -70,7 +79,7 @@ def _judge_readiness(now_course: Course, look: Look) -> Course:
     """Readiness lost for 3 s below what the weight needs counts, if stable keeps its own."""
     assert now_course.rollout is not None
     rollout = now_course.rollout
-    needed = plan.pods_for(_target(now_course, look), look.replicas)
+    needed = looks.target(now_course, look).pods
     is_stable_whole = look.seen.endpoint_count(now_course.stable) >= look.replicas
     has_served = (
         rollout.step_started_at is not None
@@ -147,36 +156,32 @@ def _late_routers(seen: Observation) -> tuple[str, ...]:
     )
 
 
-def _target(now_course: Course, look: Look) -> int:
-    """Tell the weight that the plan wants now."""
-    assert now_course.rollout is not None
-    if now_course.rollout.promote_asked:
-        return 100
-    return look.plan.weight_percent(now_course.rollout.step_index)
-
-
 def _grow(now_course: Course, look: Look) -> Course:
-    """Ask for the weight of the step, as far as ready pods carry it."""
-    assert now_course.rollout is not None
-    target = _target(now_course, look)
+    """Ask for the setting of the step, as far as ready pods carry it."""
+    rollout = now_course.rollout
+    assert rollout is not None
+    target = looks.target(now_course, look)
+    weight, is_carried = target.weight_percent, look.ready_count >= target.pods
     carried = plan.weight_for(look.ready_count, look.replicas)
-    if now_course.rollout.paused:
+    if rollout.paused:
         wanted = min(now_course.asked, carried)
-    elif carried >= target:
-        wanted = target
     else:
-        wanted = min(now_course.asked, target, carried)
-    is_unmeasured = look.hindrance is not None and not now_course.rollout.promote_asked
+        wanted = weight if is_carried else min(now_course.asked, weight, carried)
+    is_unmeasured = look.hindrance is not None and not rollout.promote_asked
     # Routers are first told what they have already.
-    if is_unmeasured or look.seen.routing.applied is None:
+    may_open = not is_unmeasured and look.seen.routing.applied is not None
+    if not may_open:
         wanted = min(wanted, now_course.asked)
-    if wanted == now_course.asked and carried >= target:
+    opened = rollout.opened
+    if is_carried and may_open and not rollout.paused:
+        opened = target.opens
+    if wanted == now_course.asked and opened == rollout.opened and is_carried:
         return now_course
     grown = now_course
-    if wanted > now_course.asked:
-        since = now_course.rollout.weighted_at or look.now
+    if wanted > now_course.asked or (opened and opened != rollout.opened):
+        since = rollout.weighted_at or look.now
         grown = course.with_rollout(_with_try_timeout(now_course, look), weighted_at=since)
-    return course.with_rollout(replace(grown, asked=wanted), step_started_at=None)
+    return course.with_rollout(replace(grown, asked=wanted), step_started_at=None, opened=opened)
 
 
 def _with_try_timeout(now_course: Course, look: Look) -> Course:
@@ -218,16 +223,20 @@ def _step(now_course: Course, look: Look) -> Course:
     """Run the clock of the step, and leave it when everything it asks for is given."""
     assert now_course.rollout is not None
     assert now_course.candidate is not None
-    target = _target(now_course, look)
-    if now_course.asked != target:
+    target = looks.target(now_course, look)
+    is_asked = (now_course.asked, now_course.rollout.opened) == (
+        target.weight_percent,
+        target.opens,
+    )
+    if not is_asked or look.ready_count < target.pods:
         if now_course.rollout.paused:
             return _wait_for_person(now_course)
         if look.seen.routing.applied is None:
-            message = f"the operator takes over at {now_course.asked} %, {target} % is next"
+            message = f"the operator takes over at {now_course.asked} %, {_named(target)} is next"
             return course.wait(now_course, Reason.WAITING_FOR_ROUTERS, message)
         return _wait_for_pods(now_course, look, target)
     if not look.is_shown(now_course.candidate, target):
-        message = f"weight {target} % is asked of {look.seen.routing.router_count} routers"
+        message = f"{_named(target)} is asked of {look.seen.routing.router_count} routers"
         if look.seen.routing.router_count == 0:
             message = "no router is ready (kubectl get pods in the operator's namespace)"
         return course.wait(now_course, Reason.WAITING_FOR_ROUTERS, message)
@@ -235,10 +244,10 @@ def _step(now_course: Course, look: Look) -> Course:
     if rollout.promote_asked or rollout.step_index >= len(look.plan.steps):
         if rollout.paused:
             return _wait_for_person(now_course)
-        return course.finish_promotion(_proven(now_course, look), now=look.now)
+        return course.finish_promotion(proof.note(now_course, look), now=look.now)
     if rollout.step_started_at is None:
         now_course = stepclock.start(now_course, look.now)
-        message = f"candidate {now_course.candidate} gets {target} % at every router"
+        message = f"candidate {now_course.candidate} has {_named(target)} at every router"
         key = f"{rollout.step_index}"
         now_course = course.tell(now_course, "WeightVerified", message, key=key)
     away_since = look.guard.away_since if look.guard else None
@@ -249,11 +258,21 @@ def _wait_for_person(now_course: Course) -> Course:
     return course.wait(now_course, Reason.PAUSED, "a person paused; resume, promote or abort")
 
 
-def _wait_for_pods(now_course: Course, look: Look, target: int) -> Course:
-    if look.hindrance is not None and plan.weight_for(look.ready_count, look.replicas) >= target:
+def _named(setting: Setting) -> str:
+    """Say what a setting gives the candidate.
+
+    >>> _named(Setting(5)), _named(Setting(0, 10)), _named(Setting(0))
+    ('weight 5 %', 'weight 0 %, mirror 10 %', 'weight 0 %')
+    """
+    mirror = f", mirror {setting.mirror_percent} %" if setting.mirror_percent else ""
+    match = ", matched requests" if setting.match else ""
+    return f"weight {setting.weight_percent} %{mirror}{match}"
+
+
+def _wait_for_pods(now_course: Course, look: Look, target: Setting) -> Course:
+    if look.hindrance is not None and look.ready_count >= target.pods:
         return course.wait(now_course, *look.hindrance)
-    needed = plan.pods_for(target, look.replicas)
-    message = f"weight {target} % needs {needed} ready candidate pods, {look.ready_count} are"
+    message = f"{_named(target)} needs {target.pods} ready candidate pods, {look.ready_count} are"
     reason = Reason.WAITING_FOR_PODS
     if look.finding is not None and look.finding.kind is not FindingKind.NONE:
         message, reason = f"{message}: {look.finding.message}", look.finding.reason
@@ -273,23 +292,37 @@ def _leave_step(now_course: Course, look: Look) -> Course:
     assert started is not None, "the clock stands only while something hinders"
     ends = started + timedelta(seconds=step.hold_s)
     if look.now < ends:
-        message = f"step {rollout.step_index + 1} of {len(look.plan.steps)} holds"
-        return course.wait(now_course, Reason.HOLDING, message, until=ends)
+        return course.wait(now_course, *_holding(now_course, look), until=ends)
     held = _held_by_pods(now_course, look)
     if held is None and step.needs_proof:
-        held = _held_by_verdicts(now_course, look, started)
+        held = proof.missing(now_course, look, started)
     if held is not None:
         return held
     if step.pause and rollout.pause_step != rollout.step_index:
-        message = f"step {rollout.step_index + 1} asks a person: resume, promote or abort"
+        message = f"step {rollout.step_index + 1} asks a person: approve, promote or abort"
         return course.wait(now_course, Reason.PAUSED, message)
-    proven = _proven(now_course, look)
+    proven = proof.note(now_course, look)
+    following = rollout.step_index + 1
+    if following == len(look.plan.steps) and look.plan.ends == "stop":
+        message = f"{now_course.candidate} has passed its shadow, which was all that was asked"
+        return course.abort(proven, Reason.SHADOWED, message, now=look.now)
     return course.with_rollout(
         proven,
-        step_index=rollout.step_index + 1,
-        passed_weight=step.weight_percent,
+        step_index=following,
+        setting=look.plan.setting(following).name,
+        passed_weight=step.setting.weight_percent,
         step_started_at=None,
     )
+
+
+def _holding(now_course: Course, look: Look) -> tuple[Reason, str]:
+    """Say what the step's hold is for."""
+    assert now_course.rollout is not None
+    index = now_course.rollout.step_index
+    if look.plan.steps[index].is_probation:
+        message = f"{now_course.candidate} has everything, {now_course.stable} keeps its pods"
+        return Reason.PROBATION, message
+    return Reason.HOLDING, f"step {index + 1} of {len(look.plan.steps)} holds"
 
 
 def _held_by_pods(now_course: Course, look: Look) -> Course | None:
@@ -300,51 +333,3 @@ def _held_by_pods(now_course: Course, look: Look) -> Course | None:
         message = "the candidate sheds load (429, 503 with Retry-After, RESOURCE_EXHAUSTED)"
         return course.wait(now_course, Reason.SHEDDING, message)
     return None
-
-
-def _held_by_verdicts(now_course: Course, look: Look, started: datetime) -> Course | None:
-    """Say which gate holds the step; None if none does."""
-    if look.guard is None or not look.guard.verdicts:
-        message = "measurement has just begun"
-        return course.wait(now_course, Reason.MEASUREMENT_UNAVAILABLE, message)
-    missing = _first(look.guard, VerdictState.UNAVAILABLE)
-    if missing is not None:
-        message = f"{missing.gate}: {missing.message}"
-        return course.wait(now_course, Reason.MEASUREMENT_UNAVAILABLE, message)
-    scarce = _first(look.guard, VerdictState.INSUFFICIENT)
-    return None if scarce is None else _held_by_scarcity(now_course, look, (scarce, started))
-
-
-def _held_by_scarcity(
-    now_course: Course, look: Look, scarcity: tuple[Verdict, datetime]
-) -> Course | None:
-    """Apply `analysis.insufficient`; None lets the rollout go on unproven."""
-    scarce, started = scarcity
-    assert now_course.rollout is not None
-    insufficient = look.seen.deployment.spec.analysis.insufficient
-    ends = started + timedelta(seconds=duration_s(insufficient.after))
-    message = f"{scarce.gate}: {scarce.message}"
-    if look.now < ends or insufficient.then == "hold":
-        until = ends if look.now < ends and insufficient.then != "hold" else None
-        return course.wait(now_course, Reason.INSUFFICIENT_DATA, message, until=until)
-    if insufficient.then == "pause" and now_course.rollout.pause_step != (
-        now_course.rollout.step_index
-    ):
-        return course.wait(now_course, Reason.PAUSED, f"a person must decide: {message}")
-    return None
-
-
-def _first(guard: GuardView, state: VerdictState) -> Verdict | None:
-    return next((verdict for verdict in guard.verdicts if verdict.state is state), None)
-
-
-def _proven(now_course: Course, look: Look) -> Course:
-    """Remember if a step is left without every gate having passed."""
-    assert now_course.rollout is not None
-    index = now_course.rollout.step_index
-    is_after_plan = bool(look.plan.steps) and index >= len(look.plan.steps)
-    verdicts = look.guard.verdicts if look.guard else ()
-    is_proven = bool(verdicts) and all(v.state is VerdictState.PASS for v in verdicts)
-    if is_proven or (is_after_plan and not now_course.rollout.promote_asked):
-        return now_course
-    return course.with_rollout(now_course, unproven=True)

@@ -92,7 +92,7 @@ def _needed(now_course: Course, seen: Observation, now: datetime, *, revision: s
     if now_course.is_aborting:
         return 0 if rollout.is_late(now_course, now) else current
     steps = plan.compile_strategy(seen.deployment.spec.strategy, replicas)
-    target = steps.weight_percent(now_course.rollout.step_index)
+    target = steps.setting(now_course.rollout.step_index)
     if now_course.rollout.promote_asked:
-        target = 100
-    return max(plan.pods_for(target, replicas), min(current, replicas))
+        target = steps.whole
+    return max(target.pods, min(current, replicas))

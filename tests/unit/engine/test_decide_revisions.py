@@ -214,7 +214,7 @@ def test_history_and_rejections_are_bounded_and_newest_first() -> None:
 
     newest = [builders.revision(version) for version in reversed(versions)]
     assert status.HISTORY_COUNT_MAX == len(world.status.history)
-    assert newest[:10] == [entry.revision for entry in world.status.history]
+    assert newest[: status.HISTORY_COUNT_MAX] == [e.revision for e in world.status.history]
     assert newest[:10] == [entry.revision for entry in world.status.rejected]
 
 

@@ -108,6 +108,18 @@ def _superseded() -> Iterable[Decision]:
     yield world.settle()
 
 
+def _probation() -> Iterable[Decision]:
+    world = World.rolling(strategy={"direct": {}, "probation": "1m"})
+    yield world.step()
+
+
+def _shadow() -> Iterable[Decision]:
+    world = World.rolling(strategy={"shadow": {}})
+    world.wait(700)
+    yield world.step()
+    yield world.settle()
+
+
 def _obstacle(change: Callable[[World], None]) -> Story:
     def story() -> Iterable[Decision]:
         world = World.serving()
@@ -176,6 +188,8 @@ STORIES: Final[dict[Reason, Story]] = {
     Reason.START_DEADLINE: _first_fails,
     Reason.READINESS_LOST: _readiness_lost,
     Reason.SUPERSEDED: _superseded,
+    Reason.PROBATION: _probation,
+    Reason.SHADOWED: _shadow,
     Reason.ROLLED_BACK: _verdict(VerdictState.FAIL),
     Reason.DETACHED: _detached,
     Reason.NO_WAY_BACK: _no_way_back,

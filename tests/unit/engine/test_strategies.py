@@ -3,7 +3,7 @@
 import pytest
 
 from slipway_api.conditions import VerdictState
-from slipway_api.model_deployment import Rolling, Strategy
+from slipway_api.strategy import Rolling, Strategy
 from slipway_operator.engine import plan
 from tests import builders
 from tests.unit.engine.worlds import World
@@ -120,7 +120,7 @@ def test_direct_is_in_no_step_because_it_has_none() -> None:
 def test_a_step_of_rolling_needs_exactly_one_pod_more(replicas: int) -> None:
     steps = plan.compile_strategy(ROLLING, replicas).steps
 
-    needed = [plan.pods_for(step.weight_percent, replicas) for step in steps]
+    needed = [step.setting.pods for step in steps]
 
     assert list(range(1, replicas)) == needed
 
@@ -128,7 +128,7 @@ def test_a_step_of_rolling_needs_exactly_one_pod_more(replicas: int) -> None:
 def test_rolling_of_many_pods_has_at_most_a_step_for_each_percent() -> None:
     steps = plan.compile_strategy(ROLLING, 1000).steps
 
-    assert list(range(1, 100)) == [step.weight_percent for step in steps]
+    assert list(range(1, 100)) == [step.setting.weight_percent for step in steps]
 
 
 def test_a_strategy_may_be_changed_while_it_runs() -> None:

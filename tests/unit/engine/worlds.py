@@ -108,10 +108,12 @@ class World:
         return plan.wanted_revision(builders.NAME, self.spec, self.status.chosen)
 
     @property
-    def strategy(self) -> str:
-        """The strategy's name, as the user wrote it."""
-        (name,) = self.spec.strategy.to_wire()
-        return name
+    def strategy(self) -> str | dict[str, Any]:
+        """The strategy as the user wrote it: its name alone if the world knows the rest."""
+        written = self.spec.strategy.to_wire()
+        (name, *more) = written
+        is_known = not more and name in ("canary", "rolling", "direct")
+        return name if is_known else written
 
     @property
     def steps(self) -> list[builders.Step]:

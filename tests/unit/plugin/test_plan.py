@@ -28,11 +28,9 @@ def test_steps_are_those_that_the_engine_would_run(strategy: Any, replicas: int)
     expected = engine.compile_strategy(spec.strategy, replicas).steps
 
     assert [(s.weight_percent, s.hold_s, s.asks_person, s.needs_proof) for s in steps] == [
-        (s.weight_percent, s.hold_s, s.pause, s.needs_proof) for s in expected
+        (s.setting.weight_percent, s.hold_s, s.pause, s.needs_proof) for s in expected
     ]
-    assert [s.pods for s in steps] == [
-        engine.pods_for(s.weight_percent, replicas) for s in expected
-    ]
+    assert [s.pods for s in steps] == [s.setting.pods for s in expected]
 
 
 def test_times_are_holds_or_measuring_whichever_is_longer() -> None:
