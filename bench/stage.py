@@ -54,10 +54,14 @@ class Cluster(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """The ModelDeployment that a run is about."""
+    """A ModelDeployment by its place."""
 
     namespace: str
     name: str
+
+    @property
+    def host(self) -> str:
+        return f"{self.name}.{self.namespace}"
 
 
 def api_client(kubeconfig: Path) -> client.ApiClient:
@@ -183,7 +187,7 @@ class Stage:
     def load(self, *, samples: Path, model: str, rate: float, seconds: float) -> Iterator[None]:
         """Run the load generator as a client inside the cluster's network."""
         arguments = (
-            *(f"http://{self.target.name}.{self.target.namespace}", "--model", model),
+            *(f"http://{self.target.host}", "--model", model),
             *("--rate", f"{rate:g}", "--seconds", f"{seconds:g}", "--stop-on-eof"),
         )
         process = self._cluster.start_load(arguments, samples=samples, ledger=self._ledger_path)

@@ -270,6 +270,25 @@ def test_modules_are_named_after_what_they_hold() -> None:
     assert vague == []
 
 
+def test_every_import_of_our_own_is_there() -> None:
+    """Also in tests that need a cluster, and so are run later than the change that breaks them."""
+    ours = {"bench", "sandbox", "tests"}
+    lost = [
+        f"{shown(path)}: {name}"
+        for path, tree in trees().items()
+        for name in imports(tree)
+        if name.partition(".")[0] in ours and not is_module(name)
+    ]
+
+    assert lost == []
+
+
+def is_module(name: str) -> bool:
+    """Tell whether a dotted name is a module or a folder of them."""
+    found = TOP.joinpath(*name.split("."))
+    return found.is_dir() or found.with_suffix(".py").is_file()
+
+
 def test_engine_and_render_import_nothing_that_acts() -> None:
     wrong = []
     for layer, allowed in ALLOWED_IMPORTS.items():

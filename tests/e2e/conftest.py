@@ -4,22 +4,20 @@ With SLIPWAY_E2E_KEEP set, the cluster stays for the next run; SLIPWAY_E2E_CLUST
 checkouts at once.
 """
 
-import json
 import os
-from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Final
 
 import pytest
 
 from bench import files, models
 from bench.ground import Ground, raised
+from bench.scene import SYSTEM_NAMESPACE, Scene, install
 from sandbox import places
 from sandbox.cluster import Cluster
 from sandbox.progress import Progress
-from tests.e2e.scene import SYSTEM_NAMESPACE, Scene
 
 CLUSTER: Final = os.environ.get("SLIPWAY_E2E_CLUSTER", "e2e")
-CHART: Final = places.checkout() / "charts" / "slipway"
 KEEP: Final = "SLIPWAY_E2E_KEEP"
 NAMESPACES: Final = ("e2e", "e2e-east", "e2e-west")
 
@@ -51,29 +49,6 @@ def scene(ground: Ground) -> Scene:
         made.make_namespace(name)
     install(made)
     return made
-
-
-def install(scene: Scene, changes: Mapping[str, Any] | None = None) -> None:
-    """Run `helm upgrade --install` and wait until operator and routers are ready.
-
-    `changes` are laid over the values that make it run this checkout.
-    """
-    done = scene.run(
-        *("helm", "upgrade", "--install", "slipway", str(CHART), "--wait", "--timeout=100s"),
-        *(f"--namespace={SYSTEM_NAMESPACE}", "--values", "-"),
-        text=json.dumps(merged(scene.ground.values, changes or {})),
-    )
-    assert done.returncode == 0, done.stderr
-
-
-def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay values over others as Helm does."""
-    both = {
-        name: merged(values[name], changes[name])
-        for name in values.keys() & changes.keys()
-        if isinstance(changes[name], Mapping)
-    }
-    return {**values, **changes, **both}
 
 
 @pytest.fixture(scope="session")

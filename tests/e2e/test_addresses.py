@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.e2e.scene import STARTED_S, Answer, Scene, Target, eventually, manifest
+from bench.scene import STARTED_S, Answer, Scene, Target, eventually, manifest
 
 pytestmark = pytest.mark.e2e
 

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from bench.scene import STARTED_S, Answer, Object, Scene, Target, eventually, manifest
 from slipway_api import names
 from slipway_api.status import ModelDeploymentStatus
-from tests.e2e.scene import STARTED_S, Answer, Object, Scene, Target, eventually, manifest
 
 pytestmark = pytest.mark.e2e
 

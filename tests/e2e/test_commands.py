@@ -2,10 +2,10 @@
 
 import pytest
 
+from bench.scene import STARTED_S, SYSTEM_NAMESPACE, Scene, Target, eventually, manifest
 from slipway_api.conditions import Outcome, Phase, Reason
 from slipway_api.names import ANNOTATION_COMMAND
 from slipway_api.status import ModelDeploymentStatus
-from tests.e2e.scene import STARTED_S, SYSTEM_NAMESPACE, Scene, Target, eventually, manifest
 
 pytestmark = pytest.mark.e2e
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from bench import changes
-from tests.e2e.scene import Scene, Target
+from bench.scene import Scene, Target
 
 pytestmark = pytest.mark.e2e
 

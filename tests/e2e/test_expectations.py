@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 import pytest
 
+from bench.scene import STARTED_S, Answer, Object, Scene, Target, condition, manifest
 from slipway_api.conditions import ConditionType, Outcome, Phase, Reason
-from tests.e2e.scene import STARTED_S, Answer, Object, Scene, Target, condition, manifest
 
 pytestmark = pytest.mark.e2e
 

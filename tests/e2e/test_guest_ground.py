@@ -6,8 +6,8 @@ from typing import Final
 import pytest
 
 from bench import changes, guest_ground, ledger, models, stage
+from bench.scene import SYSTEM_NAMESPACE, Scene, Target
 from sandbox.progress import silent
-from tests.e2e.scene import SYSTEM_NAMESPACE, Scene, Target
 
 pytestmark = pytest.mark.e2e
 

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import pytest
 
+from bench.scene import STARTED_S, SYSTEM_NAMESPACE, Scene, Target, eventually, manifest
 from slipway_api import metrics, names
 from slipway_api.conditions import Outcome, Phase, Reason
-from tests.e2e.scene import STARTED_S, SYSTEM_NAMESPACE, Scene, Target, eventually, manifest
 
 pytestmark = pytest.mark.e2e
 

@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import CHART, install
-from tests.e2e.scene import SYSTEM_NAMESPACE, Scene
+from bench.scene import CHART, SYSTEM_NAMESPACE, Scene, install
 
 pytestmark = pytest.mark.e2e
 

@@ -12,8 +12,8 @@ import obstore
 import pytest
 from obstore.store import S3Store
 
+from bench.scene import Object, Scene, Target, eventually, manifest
 from sandbox import places, venvs
-from tests.e2e.scene import Object, Scene, Target, eventually, manifest
 
 pytestmark = pytest.mark.e2e
 

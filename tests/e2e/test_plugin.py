@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.scene import STARTED_S, Scene, Target, manifest
+from bench.scene import STARTED_S, Scene, Target, manifest
 
 pytestmark = pytest.mark.e2e
 

@@ -7,8 +7,8 @@ from typing import Any, Final
 import pytest
 import yaml
 
+from bench.scene import STARTED_S, Scene, Target, eventually, manifest
 from sandbox import places
-from tests.e2e.scene import STARTED_S, Scene, Target, eventually, manifest
 
 pytestmark = pytest.mark.e2e
 

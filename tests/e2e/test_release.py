@@ -8,10 +8,7 @@ from typing import Any, Final
 import pytest
 
 from bench import ledger, models, report
-from slipway_api import names
-from slipway_api.conditions import Outcome
-from tests.e2e.conftest import install
-from tests.e2e.scene import (
+from bench.scene import (
     STARTED_S,
     SYSTEM_NAMESPACE,
     Object,
@@ -20,6 +17,9 @@ from tests.e2e.scene import (
     eventually,
     manifest,
 )
+from slipway_api import names
+from slipway_api.conditions import Outcome
+from tests.e2e.conftest import install
 
 pytestmark = pytest.mark.e2e
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import orjson
 import pytest
 
-from tests.e2e.scene import SYSTEM_NAMESPACE, Object, Scene
+from bench.scene import SYSTEM_NAMESPACE, Object, Scene
 
 pytestmark = pytest.mark.e2e
 

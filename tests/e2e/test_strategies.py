@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from bench.scene import STARTED_S, Scene, Target, condition, eventually, manifest
 from slipway_api.conditions import ConditionType, Outcome, Phase, Reason
 from slipway_api.status import ModelDeploymentStatus
-from tests.e2e.scene import STARTED_S, Scene, Target, condition, eventually, manifest
 
 pytestmark = pytest.mark.e2e
 

@@ -8,9 +8,9 @@ from typing import Any, Final
 import pytest
 
 from bench import ledger, models
+from bench.scene import STARTED_S, Object, Scene, Target, eventually, manifest
 from slipway_api.conditions import Outcome, Phase, Reason
 from slipway_api.status import ModelDeploymentStatus
-from tests.e2e.scene import STARTED_S, Object, Scene, Target, eventually, manifest
 
 pytestmark = pytest.mark.e2e
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
+from bench.scene import STARTED_S, Object, Scene, Target, condition, eventually, manifest
 from slipway_api.conditions import ConditionType, Phase, Reason
 from slipway_api.status import ModelDeploymentStatus
-from tests.e2e.scene import STARTED_S, Object, Scene, Target, condition, eventually, manifest
 
 pytestmark = pytest.mark.e2e
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from bench import models
+from bench.scene import Scene, Target
+from bench.trial import RATE, Models, Trial
 from sandbox import places
 from tests.e2e.conftest import catalogue, ground, scene, store
-from tests.e2e.scene import Scene, Target
-from tests.faults.trial import RATE, Models, Trial
 
 __all__ = ["catalogue", "ground", "scene", "store"]  # fixtures, found by their names
 

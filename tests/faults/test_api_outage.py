@@ -5,9 +5,9 @@ from typing import Final
 
 import pytest
 
+from bench import operators
+from bench.trial import ERRORS, Trial
 from slipway_api.conditions import Outcome, Phase, Reason
-from tests.faults import operators
-from tests.faults.trial import ERRORS, Trial
 
 pytestmark = pytest.mark.faults
 

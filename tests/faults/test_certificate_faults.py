@@ -9,11 +9,10 @@ import time
 
 import pytest
 
+from bench.scene import SYSTEM_NAMESPACE, install
+from bench.trial import Trial
 from slipway_api import names
 from slipway_api.base import duration_s
-from tests.e2e.conftest import install
-from tests.e2e.scene import SYSTEM_NAMESPACE
-from tests.faults.trial import Trial
 
 pytestmark = pytest.mark.faults
 

@@ -5,11 +5,11 @@ from typing import Final
 
 import pytest
 
+from bench import operators
+from bench.scene import eventually
+from bench.trial import ERRORS, HEALTHY, Trial
 from slipway_api.conditions import Outcome, Reason
 from slipway_api.status import ModelDeploymentStatus, Rollout
-from tests.e2e.scene import eventually
-from tests.faults import operators
-from tests.faults.trial import ERRORS, HEALTHY, Trial
 
 pytestmark = pytest.mark.faults
 

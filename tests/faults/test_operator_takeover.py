@@ -5,9 +5,9 @@ from typing import Final
 
 import pytest
 
+from bench import operators
+from bench.trial import FIRST, OPERATOR, Trial, names_of
 from slipway_api.conditions import Outcome, Phase
-from tests.faults import operators
-from tests.faults.trial import FIRST, OPERATOR, Trial, names_of
 
 pytestmark = pytest.mark.faults
 

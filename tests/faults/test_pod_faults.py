@@ -4,11 +4,11 @@ import time
 
 import pytest
 
+from bench import breakage
+from bench.scene import STARTED_S, eventually
+from bench.trial import ERRORS, HEALTHY, Trial, names_of
 from slipway_api.conditions import Outcome, VerdictState
 from slipway_api.status import ModelDeploymentStatus
-from tests.e2e.scene import STARTED_S, eventually
-from tests.faults import breakage
-from tests.faults.trial import ERRORS, HEALTHY, Trial, names_of
 
 pytestmark = pytest.mark.faults
 

@@ -17,13 +17,12 @@ from typing import Any, Final
 
 import pytest
 
+from bench import monitoring
+from bench.monitoring import Numbers, Program
+from bench.scene import SYSTEM_NAMESPACE, Scene, eventually, install
+from bench.trial import HEALTHY, Trial
 from slipway_api.conditions import Outcome, Reason
 from slipway_api.status import ModelDeploymentStatus
-from tests import monitoring
-from tests.e2e.conftest import install
-from tests.e2e.scene import SYSTEM_NAMESPACE, Scene, eventually
-from tests.faults.trial import HEALTHY, Trial
-from tests.monitoring import Numbers, Program
 
 pytestmark = pytest.mark.faults
 

@@ -4,8 +4,8 @@ import time
 
 import pytest
 
-from tests.e2e.scene import STARTED_S, eventually
-from tests.faults.trial import Trial, names_of
+from bench.scene import STARTED_S, eventually
+from bench.trial import Trial, names_of
 
 pytestmark = pytest.mark.faults
 

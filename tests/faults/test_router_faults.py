@@ -9,10 +9,10 @@ from contextlib import contextmanager
 
 import pytest
 
+from bench import breakage
+from bench.scene import SYSTEM_NAMESPACE, Object, eventually
+from bench.trial import ROUTER, WATCHFUL, Trial, names_of
 from slipway_api import names
-from tests.e2e.scene import SYSTEM_NAMESPACE, Object, eventually
-from tests.faults import breakage
-from tests.faults.trial import ROUTER, WATCHFUL, Trial, names_of
 
 pytestmark = pytest.mark.faults
 

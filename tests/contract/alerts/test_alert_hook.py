@@ -13,6 +13,8 @@ from typing import Any, Final
 import aiohttp
 import pytest
 
+from bench import monitoring
+from bench.monitoring import Numbers
 from slipway_api.analysis import Analysis
 from slipway_api.conditions import VerdictState
 from slipway_operator.adapters.http_server import HttpServer
@@ -22,8 +24,6 @@ from slipway_operator.adapters.prometheus import Prometheus
 from slipway_operator.engine.actions import Watch
 from slipway_operator.shell.alert_hook import CALL_COUNT_MAX, AlertHook
 from slipway_operator.shell.polls import Polls
-from tests import monitoring
-from tests.monitoring import Numbers
 from tests.samples.contract_objects import MINIMAL, changed
 
 pytestmark = [pytest.mark.contract, pytest.mark.usefixtures("crds")]

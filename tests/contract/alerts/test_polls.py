@@ -10,14 +10,14 @@ from typing import Final
 
 import pytest
 
+from bench import monitoring
+from bench.monitoring import Numbers, Program
 from slipway_api.analysis import Analysis
 from slipway_api.conditions import Reason, VerdictState
 from slipway_operator.adapters.prometheus import Prometheus
 from slipway_operator.engine.actions import Watch
 from slipway_operator.engine.sources import SourcesView
 from slipway_operator.shell.polls import ALERTS_EVERY_S, Polls
-from tests import monitoring
-from tests.monitoring import Numbers, Program
 
 pytestmark = pytest.mark.contract
 

@@ -9,11 +9,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from bench import monitoring
+from bench.monitoring import Numbers, Program
 from slipway_operator.adapters.prometheus import Prometheus
 from slipway_operator.engine.queries import Answer
 from slipway_operator.render.promql import quote_label
-from tests import monitoring
-from tests.monitoring import Numbers, Program
 
 pytestmark = pytest.mark.contract
 

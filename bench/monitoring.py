@@ -20,9 +20,9 @@ from typing import Any, Final
 
 import yaml
 
+from bench.server.processes import free_port
 from sandbox import toolchain
 from sandbox.progress import silent
-from tests.contract.router.pods import free_port
 
 EVERY: Final = "500ms"  # scrapes and evaluations
 START_TIMEOUT_S: Final = 60.0

@@ -5,19 +5,23 @@ mended when the block ends, however it ends.
 """
 
 import os
+import re
 import signal
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
+from bench.scene import SYSTEM_NAMESPACE, Object, Scene, eventually
 from slipway_api import names
-from tests.e2e.scene import SYSTEM_NAMESPACE, Object, Scene, eventually
 
 TABLE: Final = "slipway_fault"
 DRAIN_S: Final = 280
 _COMMAND_S: Final = 20.0
+_CRASH_POLL_S: Final = 0.2
 
 
 @contextmanager
@@ -106,6 +110,50 @@ def kill_envoy(router: str) -> None:
         except (FileNotFoundError, ProcessLookupError):
             continue
     raise AssertionError(f"no Envoy of router {router} on this machine")
+
+
+@contextmanager
+def crashing(
+    pods: Sequence[str], *, alive_s: float, tell: Callable[[float], None]
+) -> Iterator[None]:
+    """End the main process of these pods' containers so long after each start, again and again.
+
+    `tell` is told of the moment of every such end (Unix time), in another thread.
+    """
+    stopping = threading.Event()
+
+    def work() -> None:
+        seen: dict[int, float] = {}
+        while not stopping.wait(_CRASH_POLL_S):
+            for number in main_processes(pods):
+                if time.monotonic() - seen.setdefault(number, time.monotonic()) >= alive_s:
+                    with suppress(ProcessLookupError):
+                        os.kill(number, signal.SIGKILL)
+                        tell(time.time())
+
+    thread = threading.Thread(target=work, name="crashes", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stopping.set()
+        thread.join(_COMMAND_S)
+
+
+def main_processes(pods: Sequence[str]) -> list[int]:
+    """Find the first process of every container of these pods on this machine."""
+    marks = {f"HOSTNAME={pod}".encode() for pod in pods}
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if marks.isdisjoint((folder / "environ").read_bytes().split(b"\0")):
+                continue
+            inner = re.search(r"^NSpid:.*\t(\d+)$", (folder / "status").read_text(), re.M)
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if inner and inner[1] == "1":
+            found.append(int(folder.name))
+    return found
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What end-to-end tests do on the shared cluster: apply, look, ask as a client, wait.
+"""What tests and benches do on a cluster with Slipway: apply, look, ask as a client, wait.
 
 It judges nothing. Every wait has a deadline and says at the end what was there instead.
 """
@@ -15,8 +15,10 @@ from typing import Any, Final, TypeVar
 
 from kubernetes import client
 
+from bench import stage
 from bench.ground import Ground
-from bench.stage import api_client
+from bench.stage import Target
+from sandbox import places
 from slipway_api import names
 from slipway_api.conditions import ConditionType
 from slipway_api.status import Condition, ModelDeploymentStatus
@@ -24,7 +26,8 @@ from slipway_api.status import Condition, ModelDeploymentStatus
 T = TypeVar("T")
 Object = dict[str, Any]
 
-SYSTEM_NAMESPACE: Final = "slipway-system"
+SYSTEM_NAMESPACE: Final = stage.SYSTEM_NAMESPACE
+CHART: Final = places.checkout() / "charts" / "slipway"
 COMMAND_S: Final = 120.0
 STARTED_S: Final = 120.0  # from apply to serving on a busy machine
 SOON_S: Final = 30.0
@@ -36,18 +39,6 @@ GRPC_CLIENT: Final = Path(__file__).parent / "grpc_client.py"
 QUESTION: Final = json.dumps(
     {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1.0, -2.5]}]}
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A ModelDeployment by its place."""
-
-    namespace: str
-    name: str
-
-    @property
-    def host(self) -> str:
-        return f"{self.name}.{self.namespace}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +90,7 @@ class Scene:
     def __init__(self, ground: Ground) -> None:
         self.ground = ground
         # What is looked at again and again is read here: a kubectl each time costs a processor.
-        connection = api_client(ground.kubeconfig)
+        connection = stage.api_client(ground.kubeconfig)
         self._objects: Any = client.CustomObjectsApi(connection)
         self._core: Any = client.CoreV1Api(connection)
 
@@ -151,9 +142,10 @@ class Scene:
                 *("--ignore-not-found", "--wait=false"),
             )
         for target in targets:
-            eventually(
-                lambda t=target: not self.pods(t), what=f"{target} ends", timeout_s=STARTED_S
-            )
+            self._await_absence(target)
+
+    def _await_absence(self, target: Target) -> None:
+        eventually(lambda: not self.pods(target), what=f"{target} ends", timeout_s=STARTED_S)
 
     def pods(self, target: Target) -> list[Object]:
         """List the pods of a ModelDeployment."""
@@ -185,9 +177,14 @@ class Scene:
         """Give a command by the annotation; to the candidate if no revision is named."""
         named = revision or self.status(target).candidate
         value = f"{verb}@{named}#{time.monotonic_ns()}"
-        self.kubectl(
-            *("annotate", "md", target.name, f"--namespace={target.namespace}", "--overwrite"),
-            f"{names.ANNOTATION_COMMAND}={value}",
+        self._objects.patch_namespaced_custom_object(
+            names.GROUP,
+            names.VERSION,
+            target.namespace,
+            names.MODEL_DEPLOYMENT_PLURAL,
+            target.name,
+            {"metadata": {"annotations": {names.ANNOTATION_COMMAND: value}}},
+            _request_timeout=COMMAND_S,
         )
 
     def warnings(self, target: Target) -> list[tuple[str, str]]:
@@ -307,3 +304,34 @@ class Scene:
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
+
+
+def install(scene: Scene, changes: Mapping[str, Any] | None = None) -> None:
+    """Run `helm upgrade --install` and wait until operator and routers are ready.
+
+    `changes` are laid over the values that make it run this checkout.
+    """
+    done = scene.run(
+        *(
+            "helm",
+            "upgrade",
+            "--install",
+            "slipway",
+            str(CHART),
+            "--wait",
+            "--timeout=100s",
+        ),
+        *(f"--namespace={SYSTEM_NAMESPACE}", "--values", "-"),
+        text=json.dumps(merged(scene.ground.values, changes or {})),
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def merged(values: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Lay values over others as Helm does."""
+    both = {
+        name: merged(values[name], changes[name])
+        for name in values.keys() & changes.keys()
+        if isinstance(changes[name], Mapping)
+    }
+    return {**values, **changes, **both}

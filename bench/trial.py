@@ -1,6 +1,6 @@
 """One deployment under load, to which something happens, and what its clients saw of it.
 
-A test applies, breaks something, waits, and asks `toll` for the figures. This module breaks
+Who has one applies, breaks something, waits, and asks `toll` for the figures. This module breaks
 nothing and judges nothing.
 """
 
@@ -15,19 +15,19 @@ from pathlib import Path
 from typing import Any, Final
 
 from bench import ledger, models, pods, stage, toll
-from slipway_api import names
-from slipway_api.conditions import Phase
-from slipway_api.status import ModelDeploymentStatus, Rollout
-from tests.e2e.scene import (
+from bench.scene import (
     POLL_S,
     STARTED_S,
     SYSTEM_NAMESPACE,
     Object,
     Scene,
-    Target,
     eventually,
     manifest,
 )
+from bench.stage import Target
+from slipway_api import names
+from slipway_api.conditions import Phase
+from slipway_api.status import ModelDeploymentStatus, Rollout
 
 # Versions of the model by how they behave (`bench.models`).
 FIRST: Final = "1.0.0"
@@ -37,6 +37,7 @@ CRASH: Final = "1.3.0"
 HANG: Final = "1.4.0"
 REFUSES: Final = "1.5.0"
 SLOW: Final = "1.6.0"
+HALF: Final = "1.7.0"
 
 RATE: Final = 40.0  # requests per second, half REST, half gRPC, if nobody asks for another
 LEDGER_FILE: Final = "ledger.jsonl"
@@ -70,7 +71,7 @@ class Trial:
         self.rate = RATE
         self.figures: dict[str, Any] = {}
         self._models = source
-        self._ledger = folder / LEDGER_FILE
+        self.ledger = folder / LEDGER_FILE
 
     # What a user does.
 
@@ -80,6 +81,7 @@ class Trial:
         *,
         replicas: int = 2,
         steps: Sequence[Object] = ({"weight": 50, "hold": "5s"},),
+        env: Sequence[Object] = (),
         **more: Any,
     ) -> Object:
         """Write the deployment with a version of the model; `more` are sections of the spec."""
@@ -92,7 +94,7 @@ class Trial:
                 "uri": f"{self._models.base_url}/{release.file}",
                 "digest": release.digest,
             },
-            runtime={"env": [{"name": "SLIPWAY_SERVER_ACCESS_LOG", "value": "json"}]},
+            runtime={"env": [{"name": "SLIPWAY_SERVER_ACCESS_LOG", "value": "json"}, *env]},
             compute={"replicas": replicas, "resources": RESOURCES} | more.pop("compute", {}),
             steps=list(steps),
             **more,
@@ -211,9 +213,9 @@ class Trial:
 
         The ledger is whole when the block has ended. `host` is the deployment's name if None.
         """
-        self._tail = ledger.Tail(self._ledger)
+        self._tail = ledger.Tail(self.ledger)
         samples = self._models.catalogue.samples(models.TUMOUR)
-        with ledger.Writer(self._ledger) as writer:
+        with ledger.Writer(self.ledger) as writer:
             follower = pods.Follower(
                 stage.api_client(self.scene.ground.kubeconfig),
                 writer,
@@ -225,7 +227,7 @@ class Trial:
                 with self.scene.load(
                     host or self.target.host,
                     samples=samples,
-                    ledger=self._ledger,
+                    ledger=self.ledger,
                     rate=rate or self.rate,
                     more=more,
                 ):
@@ -237,7 +239,7 @@ class Trial:
 
     def lines(self) -> list[ledger.Line]:
         """Read the whole ledger."""
-        return ledger.read(self._ledger)
+        return ledger.read(self.ledger)
 
     def requests(self) -> list[ledger.Request]:
         """Read the clients' requests from the ledger."""

@@ -6,13 +6,14 @@ empty authority none, prints status, revision and body as JSON.
 
 import json
 import sys
+from typing import Any, Final
 
 import grpc
 from tritonclient.grpc import service_pb2
 
-METHOD = "/inference.GRPCInferenceService/ModelInfer"
-TIMEOUT_S = 20.0
-VALUES = (1.0, -2.5)
+METHOD: Final = "/inference.GRPCInferenceService/ModelInfer"
+TIMEOUT_S: Final = 20.0
+VALUES: Final = (1.0, -2.5)
 
 
 def main(target: str, model: str, authority: str = "", *pairs: str) -> None:
@@ -24,7 +25,7 @@ def main(target: str, model: str, authority: str = "", *pairs: str) -> None:
     metadata = [(name, value) for name, _, value in (pair.partition("=") for pair in pairs)]
     options = [("grpc.default_authority", authority)] if authority else []
     with grpc.insecure_channel(f"dns:///{target}", options=options) as channel:
-        infer = channel.unary_unary(
+        infer: Any = channel.unary_unary(
             METHOD,
             request_serializer=service_pb2.ModelInferRequest.SerializeToString,
             response_deserializer=service_pb2.ModelInferResponse.FromString,
@@ -33,7 +34,8 @@ def main(target: str, model: str, authority: str = "", *pairs: str) -> None:
             answer, call = infer.with_call(request, timeout=TIMEOUT_S, metadata=metadata)
             status, body = "OK", str(answer)
         except grpc.RpcError as error:
-            call, status, body = error, error.code().name, error.details()
+            call = error
+            status, body = call.code().name, call.details() or ""
         headers = dict((*(call.initial_metadata() or ()), *(call.trailing_metadata() or ())))
     revision = headers.get("x-slipway-revision", "")
     print(json.dumps({"status": status, "revision": revision, "body": body}))

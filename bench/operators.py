@@ -17,9 +17,9 @@ from typing import Final
 
 import orjson
 
+from bench.scene import SYSTEM_NAMESPACE, Scene, eventually
 from slipway_api import names
 from slipway_api.status import ModelDeploymentStatus
-from tests.e2e.scene import SYSTEM_NAMESPACE, Scene, eventually
 
 WRITES: Final = frozenset({"create", "update", "patch", "delete", "deletecollection"})
 POD_OF_TOKEN: Final = "authentication.kubernetes.io/pod-name"
