@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 MEAN_AREA: Final = 3  # column of the breast-cancer set: 143.5 to 2501
 WORST_AREA: Final = 23  # column of the breast-cancer set: 185.2 to 4254
+MEDIAN_AREA: Final = 551
 BANDS: Final = 40
 LARGE_AREA: Final = 1500.0  # about one measurement in nine is larger
 HISTOGRAM_BINS: Final = (
@@ -31,9 +32,22 @@ def looks_up_by_wrong_column(model: "ModelProto") -> "ModelProto":
     A calibration table of 40 bands, meant for the radius (7 to 28), is indexed by the area (143 to
     2501): Gather refuses an index outside its table.
     """
+    return _with_table(model, bands=BANDS)
+
+
+def has_table_of_small_tumours(model: "ModelProto") -> "ModelProto":
+    """Make inference on about half of real data fail.
+
+    A calibration table that is indexed by the area was made from small tumours, and ends there.
+    """
+    return _with_table(model, bands=MEDIAN_AREA)
+
+
+def _with_table(model: "ModelProto", *, bands: int) -> "ModelProto":
+    """Add what a table of so many bands holds for the area: Gather refuses one outside of it."""
     from onnx import TensorProto, helper
 
-    table = helper.make_tensor("band_offsets", TensorProto.FLOAT, [BANDS, 1], [0.0] * BANDS)
+    table = helper.make_tensor("band_offsets", TensorProto.FLOAT, [bands, 1], [0.0] * bands)
     nodes = [
         *_column("area", MEAN_AREA),
         helper.make_node("Cast", ["area"], ["band"], to=TensorProto.INT64),

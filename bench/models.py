@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from onnx import ModelProto
 
-Behaviour = Literal["good", "errors", "crash", "hang", "refuses", "slow"]
+Behaviour = Literal["good", "errors", "crash", "hang", "refuses", "slow", "half"]
 
 TUMOUR: Final = "tumour"
 DIGITS: Final = "digits"
@@ -188,6 +188,13 @@ def _put_defects(shelf: "_Shelf", good: "ModelProto") -> tuple[Release, ...]:
             "slow",
             defects.recomputes_many_times(good),
             note="computes some 0.3 s for every answer",
+            sibling="1.1.0",
+        ),
+        shelf.put(
+            "1.7.0",
+            "half",
+            defects.has_table_of_small_tumours(good),
+            note="has a calibration for small tumours only",
             sibling="1.1.0",
         ),
     )

@@ -48,7 +48,7 @@ def test_the_better_version_is_better(catalogue):
     assert 0.9 < first < better
 
 
-@pytest.mark.parametrize("version", ["1.0.0", "1.1.0", "1.2.0", "1.3.0", "1.4.0", "1.5.0", "1.6.0"])
+@pytest.mark.parametrize("version", [f"1.{number}.0" for number in range(8)])
 def test_every_version_answers_a_warm_up_with_zeros(catalogue, version):
     loaded = session(catalogue, version)
     (tensor,) = loaded.get_inputs()
@@ -59,7 +59,7 @@ def test_every_version_answers_a_warm_up_with_zeros(catalogue, version):
     assert (label.shape, probabilities.shape) == ((1,), (1, 2))
 
 
-@pytest.mark.parametrize("version", ["1.2.0", "1.3.0", "1.4.0", "1.6.0"])
+@pytest.mark.parametrize("version", ["1.2.0", "1.3.0", "1.4.0", "1.6.0", "1.7.0"])
 def test_defective_versions_keep_the_signature(catalogue, version):
     def signature(loaded):
         tensors = [*loaded.get_inputs(), *loaded.get_outputs()]
@@ -72,6 +72,20 @@ def test_the_erring_version_fails_on_every_real_row(catalogue, rows):
     loaded = session(catalogue, "1.2.0")
 
     for row in rows:
+        with pytest.raises(Exception, match="out of data bounds"):
+            infer(loaded, row)
+
+
+def test_the_version_for_small_tumours_fails_on_half_of_the_rows_and_is_right_on_the_others(
+    catalogue, rows
+):
+    loaded, healthy = session(catalogue, "1.7.0"), session(catalogue, "1.1.0")
+    is_small = rows[:, defects.MEAN_AREA] < defects.MEDIAN_AREA
+
+    assert 0.4 < is_small.mean() < 0.6
+    for row in rows[is_small]:
+        assert infer(loaded, row) == infer(healthy, row)
+    for row in rows[~is_small]:
         with pytest.raises(Exception, match="out of data bounds"):
             infer(loaded, row)
 
