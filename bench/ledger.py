@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final, Self, get_args
 
 import orjson
 
@@ -126,11 +126,70 @@ class LoadEnd:
     cpu_share: float
 
 
-Line = Request | Attempt | RolloutBegin | RolloutEnd | Observation | LoadEnd
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One scenario is played with one strategy: which, for how many pods, at what rate."""
 
-_LINES: Final[dict[str, type[Line]]] = {
-    line.KIND: line for line in (Request, Attempt, RolloutBegin, RolloutEnd, Observation, LoadEnd)
-}
+    KIND: ClassVar = "run"
+    at: float
+    strategy: str
+    scenario: str
+    replicas: int
+    rate: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Something was done to a part: "candidate", "stable", "operator" or "prometheus"."""
+
+    KIND: ClassVar = "fault"
+    at: float
+    part: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class PodStart:
+    """A model pod was seen for the first time."""
+
+    KIND: ClassVar = "pod-start"
+    at: float
+    pod: str
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What the operators took in a stretch of time that began `at`.
+
+    Requests to the API server are told apart: reads, writes, and those about the Lease. Memory is
+    that of the largest process, processor time that of all.
+    """
+
+    KIND: ClassVar = "cost"
+    at: float
+    seconds: float
+    reads: int
+    writes: int
+    lease_requests: int
+    memory_mib: float
+    processor_s: float
+
+
+Line = (
+    Request
+    | Attempt
+    | RolloutBegin
+    | RolloutEnd
+    | Observation
+    | LoadEnd
+    | Run
+    | Fault
+    | PodStart
+    | Cost
+)
+
+_LINES: Final[dict[str, type[Line]]] = {line.KIND: line for line in get_args(Line)}
 
 
 class LedgerError(Exception):

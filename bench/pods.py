@@ -132,6 +132,7 @@ class Follower:
                     target=self._follow, args=(pod,), name=pod["metadata"]["name"], daemon=True
                 )
                 self._threads[uid] = thread
+                self._writer.write(pod_start(pod))
                 thread.start()
             self._writer.flush()
             self._stopping.wait(POLL_S)
@@ -193,6 +194,12 @@ class Follower:
                     return
         except (client.ApiException, urllib3.exceptions.HTTPError):
             return  # the caller looks at the pod and reads on; lines seen twice count once
+
+
+def pod_start(pod: Mapping[str, Any]) -> ledger.PodStart:
+    """Write down that a pod is there, from now."""
+    metadata = pod["metadata"]
+    return ledger.PodStart(time.time(), metadata["name"], metadata["labels"][names.LABEL_REVISION])
 
 
 def _lines(answer: Any) -> Iterator[bytes]:

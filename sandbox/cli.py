@@ -89,7 +89,11 @@ def _add_clients(add: Callable[..., argparse.ArgumentParser]) -> None:
     # Listed here for the help only: `main` hands these over before options are looked at.
     add(commands.status, "demo", text="show four model changes under load; see demo --help")
     add(commands.status, "report", text="recompute the demo's report: report LEDGER")
-    add(commands.status, "bench", text="measure the model server beside others: bench server")
+    add(
+        commands.status,
+        "bench",
+        text="measure the model server, or rollouts: bench server|rollouts",
+    )
     text = "try a server against the Open Inference Protocol; see conformance --help"
     add(commands.status, "conformance", text=text)
 

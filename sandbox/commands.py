@@ -134,11 +134,14 @@ def demo(arguments: Sequence[str]) -> int:
 
 
 def bench(arguments: Sequence[str]) -> int:
-    """Measure something beside others; `server` is the only thing so far."""
-    if list(arguments[:1]) != ["server"]:
-        raise SandboxError("say what to measure: ./dev bench server [--help]")
-    from bench.server.__main__ import main
-
+    """Measure something: what `./dev bench WHAT` names."""
+    match arguments[:1]:
+        case ["server"]:
+            from bench.server.__main__ import main
+        case ["rollouts"]:
+            from bench.rollouts.__main__ import main
+        case _:
+            raise SandboxError("say what to measure: ./dev bench server|rollouts [--help]")
     return main(arguments[1:])
 
 

@@ -1,0 +1,64 @@
+"""The strategies that are measured: values only.
+
+A new strategy is one entry of `STRATEGIES`: how it is asked for, and where a rollout by it can be
+stopped.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """A place where a rollout is taken back: at this weight, by a plan that comes there.
+
+    Weight 0: before the candidate has got anything.
+    """
+
+    weight: int
+    spec: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Strategy:
+    """`spec` is what stands in `spec.strategy`; the last of `stops` is where things go wrong.
+
+    `is_guarded` False: the candidate has everything before anybody could judge it.
+    """
+
+    name: str
+    spec: Mapping[str, Any]
+    stops: tuple[Stop, ...]
+    is_guarded: bool = True
+
+
+def canary(*steps: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Write a canary's section of the manifest."""
+    return {"canary": {"steps": list(steps)}}
+
+
+_ROLLING: Final[Mapping[str, Any]] = {"rolling": {}}
+_DIRECT: Final[Mapping[str, Any]] = {"direct": {}}
+
+STRATEGIES: Final = (
+    Strategy(
+        "canary",
+        canary({"weight": 25, "hold": "2s"}, {"weight": 50, "hold": "2s"}),
+        stops=(
+            Stop(25, canary({"weight": 25, "pause": True})),
+            Stop(50, canary({"weight": 50, "pause": True})),
+        ),
+    ),
+    Strategy(
+        "rolling",
+        _ROLLING,
+        stops=(Stop(25, _ROLLING), Stop(50, _ROLLING), Stop(75, _ROLLING)),
+    ),
+    Strategy("direct", _DIRECT, stops=(Stop(0, _DIRECT),), is_guarded=False),
+)
+
+
+def strategy(name: str) -> Strategy:
+    """Find a strategy; KeyError if there is none of that name."""
+    return {each.name: each for each in STRATEGIES}[name]
