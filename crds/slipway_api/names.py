@@ -35,6 +35,7 @@ DIGEST_KEY: Final = "digest"  # in the ConfigMap of the revision's name, for its
 ANNOTATION_DETACH: Final = "slipway.dev/detach"
 OPERATOR_DEPLOYMENT: Final = "slipway-operator"
 
+PREVIEW_SUFFIX: Final = "-preview"  # Service that leads to a blue-green candidate's own pods
 NAME_LENGTH_MAX: Final = 50  # leaves room for "-<revision hash>" in a 63-character Service name
 CONTAINER_MODEL: Final = "model"
 

@@ -60,6 +60,18 @@ class LeadToPods:
 
 
 @dataclass(frozen=True, slots=True)
+class LeadPreview:
+    """Let the deployment's preview Service select the pods of a revision."""
+
+    revision: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemovePreview:
+    """Delete the deployment's preview Service."""
+
+
+@dataclass(frozen=True, slots=True)
 class WithdrawAddress:
     """Send the clients of the deployment's own Service to no router any more."""
 
@@ -81,6 +93,8 @@ Action = (
     | RemoveRevision
     | PublishAddress
     | LeadToPods
+    | LeadPreview
+    | RemovePreview
     | WithdrawAddress
     | SweepEndpoints
 )

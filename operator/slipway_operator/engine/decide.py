@@ -21,6 +21,7 @@ from slipway_operator.engine import (
     orders,
     plan,
     podevents,
+    preview,
     resumption,
     rollout,
     standing,
@@ -119,6 +120,7 @@ def _decision(now_course: Course, seen: Observation, now: datetime) -> Decision:
         status=_status(now_course, seen, stand, now=now),
         actions=(
             *upkeep.revisions(now_course, seen, now),
+            *preview.follow(now_course, seen),
             *_publication(now_course, seen, now),
         ),
         traffic=resumption.withhold(_traffic(now_course, seen), seen),

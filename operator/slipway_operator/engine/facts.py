@@ -91,7 +91,8 @@ class Observation:
 
     `conflicts` are objects of names that we want which are not ours, as "Service ml/churn".
     `pool` is None if there is no ComputePool of that name. `guard` is None if nothing is judged.
-    `front` is None if clients have no Service yet. `is_detaching`: Slipway is to be taken away.
+    `front` is None if clients have no Service yet. `preview` is the revision whose pods the preview
+    Service selects, None: there is none. `is_detaching`: Slipway is to be taken away.
     `nodes` is None if nobody asked for them.
     """
 
@@ -103,6 +104,7 @@ class Observation:
     routing: Routing
     guard: GuardView | None
     front: Front | None = Front()
+    preview: str | None = None
     is_detaching: bool = False
     nodes: tuple[Node, ...] | None = None
 

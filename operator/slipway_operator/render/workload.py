@@ -56,6 +56,11 @@ class Owner:
     uid: str
 
     @property
+    def preview(self) -> str:
+        """Name of its preview Service."""
+        return self.name + names.PREVIEW_SUFFIX
+
+    @property
     def labels(self) -> dict[str, str]:
         return {
             names.LABEL_DEPLOYMENT: self.name,
@@ -178,8 +183,8 @@ def client_service(owner: Owner, port: int) -> Object:
     }
 
 
-def client_service_of_pods(owner: Owner, revision: str, *, template: Object) -> Object:
-    """Make the Service that clients call lead to a revision's pods, without any router.
+def service_of_pods(owner: Owner, revision: str, *, name: str, template: Object) -> Object:
+    """Make a Service that leads to a revision's pods, without any router.
 
     It has one port for REST and gRPC, and so has our model server. Pods made from a template
     without that port get REST only.
@@ -188,7 +193,7 @@ def client_service_of_pods(owner: Owner, revision: str, *, template: Object) -> 
     has_any = any(port["name"] == names.PORT_ANY_NAME for port in container["ports"])
     target = names.PORT_ANY if has_any else names.PORT_HTTP
     return {
-        "metadata": owner.metadata(owner.name),
+        "metadata": owner.metadata(name),
         "spec": {
             "selector": _selector(owner, revision),
             "ports": [_port("http", names.SERVICE_PORT, target)],

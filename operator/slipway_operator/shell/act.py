@@ -7,10 +7,12 @@ from slipway_operator.adapters.kube import KubeClient
 from slipway_operator.engine.actions import (
     Action,
     EnsureWorkload,
+    LeadPreview,
     LeadToPods,
     PublishAddress,
     RecordDigest,
     RecordRevision,
+    RemovePreview,
     RemoveRevision,
     SweepEndpoints,
     WithdrawAddress,
@@ -51,10 +53,13 @@ class Actor:
                     await self._client.apply(kinds.ENDPOINT_SLICES, body)
                     await self._client.apply(kinds.SERVICES, workload.client_service(owner, port))
                 case LeadToPods(revision):
-                    body = workload.client_service_of_pods(
-                        owner, revision, template=templates[revision]
+                    await self._lead(owner, revision, templates[revision], name=owner.name)
+                case LeadPreview(revision):
+                    await self._lead(owner, revision, templates[revision], name=owner.preview)
+                case RemovePreview():
+                    await self._client.delete(
+                        kinds.SERVICES, owner.preview, namespace=owner.namespace
                     )
-                    await self._client.apply(kinds.SERVICES, body)
                 case WithdrawAddress():
                     await self._client.delete(
                         kinds.ENDPOINT_SLICES, owner.name, namespace=owner.namespace
@@ -89,6 +94,10 @@ class Actor:
             await self._client.apply(kinds.DISRUPTION_BUDGETS, budget)
         body = workload.deployment(owner, revision, template=template, replicas=replicas)
         await self._client.apply(kinds.DEPLOYMENTS, body)
+
+    async def _lead(self, owner: Owner, revision: str, template: Object, *, name: str) -> None:
+        body = workload.service_of_pods(owner, revision, name=name, template=template)
+        await self._client.apply(kinds.SERVICES, body)
 
     async def _sweep(self, owner: Owner, slices: tuple[str, ...]) -> None:
         """The Endpoints object first: a Service without selector gets a slice that mirrors it."""

@@ -125,6 +125,7 @@ class Observer:
             routing=self._table.view(owner, port=port, published=published),
             guard=guard,
             front=readings.front(name, children[kinds.SERVICES], listed[kinds.ENDPOINT_SLICES]),
+            preview=readings.preview(name, children[kinds.SERVICES]),
             is_detaching=self._is_detaching(),
             nodes=nodes,
         )
@@ -159,9 +160,12 @@ class Observer:
     ) -> tuple[str, ...]:
         """Find objects of names that we want and that are not ours."""
         name, targets = md.metadata.name, sorted(orders.names_at_stake(md))
+        has_preview = md.spec.strategy.blue_green is not None
+        previews = [(kinds.SERVICES, name + names.PREVIEW_SUFFIX)] if has_preview else []
         wanted = (
             (kinds.SERVICES, name),
             (kinds.ENDPOINT_SLICES, name),
+            *previews,
             *((kind, target) for target in targets for kind in REVISION_KINDS),
         )
         missing = [

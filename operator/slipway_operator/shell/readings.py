@@ -131,6 +131,18 @@ def workloads(
     )
 
 
+def preview(name: str, services: Iterable[Object]) -> str | None:
+    """Read whose pods the preview Service selects, None if there is none.
+
+    `services` are the deployment's own.
+    """
+    wanted = name + names.PREVIEW_SUFFIX
+    own = next((item for item in services if item["metadata"]["name"] == wanted), None)
+    if own is None:
+        return None
+    return str((own["spec"].get("selector") or {}).get(names.LABEL_REVISION, ""))
+
+
 def front(name: str, services: Iterable[Object], slices: Iterable[Object]) -> Front | None:
     """Read the Service that clients call, and what Kubernetes made of its selector.
 

@@ -145,3 +145,25 @@ async def test_clients_are_led_to_pods_and_back_and_nothing_is_left_over(
     service = await kube.get(kinds.SERVICES, "churn", namespace=NAMESPACE)
     assert "selector" not in service["spec"]
     assert [port["targetPort"] for port in service["spec"]["ports"]] == [10000]
+
+
+async def test_the_preview_is_a_service_of_its_own_that_leads_to_pods(
+    kube: KubeClient, snapshot: Snapshot
+) -> None:
+    async def seen() -> str | None:
+        services = (await kube.list(kinds.SERVICES, namespace=NAMESPACE)).items
+        return readings.preview("churn", services)
+
+    actor = Actor(kube, server=SERVER)
+    await actor.act(snapshot, (actions.PublishAddress(10000, ("10.1.0.1",)),))
+    await actor.act(snapshot, (actions.LeadPreview(REVISION),))
+
+    service = await kube.get(kinds.SERVICES, "churn-preview", namespace=NAMESPACE)
+    assert REVISION == await seen() == service["spec"]["selector"][names.LABEL_REVISION]
+    assert [("http", 80, names.PORT_ANY)] == [
+        (port["name"], port["port"], port["targetPort"]) for port in service["spec"]["ports"]
+    ]
+    assert (await looked(kube))[1] == ["10.1.0.1"], "clients are led where they were"
+
+    await actor.act(snapshot, (actions.RemovePreview(), actions.RemovePreview()))
+    assert await seen() is None

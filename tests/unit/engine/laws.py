@@ -268,6 +268,8 @@ def actions_can_be_carried_out(seen: Observation, decision: Decision) -> None:
             case actions.EnsureWorkload(revision, replicas):
                 assert revision in known, "pods are made from a record"
                 assert replicas >= 0
+            case actions.LeadPreview(revision):
+                assert revision in known, "its record tells the port of its pods"
             case actions.RemoveRevision(revision):
                 assert revision not in kept
                 known.discard(revision)

@@ -271,3 +271,23 @@ def test_an_approval_ahead_of_time_still_waits_for_the_hold() -> None:
     world.settle(seconds_max=40)
 
     assert (OLD, NEW) == (before, world.status.stable)
+
+
+def test_the_preview_leads_to_the_candidate_and_to_stable_when_there_is_none() -> None:
+    world = World.serving(builders.spec("1", strategy={"blueGreen": {"hold": "1m"}}))
+    before = world.preview
+    world.ask("2")
+    world.settle(seconds_max=1)
+    during = world.preview
+    world.verdicts = (failing(),)
+    world.settle(seconds_max=60)
+
+    assert [OLD, NEW, OLD] == [before, during, world.preview]
+
+
+def test_the_preview_goes_with_the_strategy() -> None:
+    world = World.serving(builders.spec("1", strategy={"blueGreen": {}}))
+    world.ask(strategy="direct")
+    world.settle()
+
+    assert world.preview is None

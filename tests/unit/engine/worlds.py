@@ -73,6 +73,7 @@ class World:
         self.port: int | None = builders.PORT
         self.published: tuple[str, ...] = ()
         self.front: Front | None = None
+        self.preview: str | None = None
         self.is_detaching = False
         self.applied: Traffic | None = None
         self.watch: Watch | None = None
@@ -145,6 +146,7 @@ class World:
             routing=self.routing(),
             guard=guard,
             front=self._front(),
+            preview=self.preview,
             is_detaching=self.is_detaching,
             nodes=self.nodes,
         )
@@ -371,6 +373,11 @@ class World:
                 self.front = replace(self.front or Front(), selected=None)
             case actions.LeadToPods(revision):
                 self.front = Front(revision, slices=("made-by-kubernetes",), has_ready_pods=True)
+            case actions.LeadPreview(revision):
+                assert revision in self.records, "its template tells the port"
+                self.preview = revision
+            case actions.RemovePreview():
+                self.preview = None
             case actions.WithdrawAddress():
                 self.published = ()
             case actions.SweepEndpoints(slices):

@@ -87,7 +87,7 @@ CASES: Final[dict[str, Callable[[], Any]]] = {
         workload.endpoint_slice(OWNER, builders.PORT, ("10.1.0.1", "10.1.0.2")),
     ],
     "address-without-routers": lambda: [
-        workload.client_service_of_pods(OWNER, REVISION, template=_template(wanted))
+        workload.service_of_pods(OWNER, REVISION, name=OWNER.name, template=_template(wanted))
         for wanted in (builders.spec(), FULL)
     ],
 }
