@@ -12,7 +12,7 @@ closed by its caller and never because of their outcomes.
 
 from collections.abc import Sequence
 from math import inf, log
-from typing import Final
+from typing import Final, NamedTuple
 
 from slipway_operator.engine.clumping import UNTEMPERED, Tempers
 from slipway_operator.engine.judgement import (
@@ -39,6 +39,16 @@ TEMPER_STEP: Final = 1.01  # a rise of phi below 1 % is not worth rewriting old 
 NATS_MAX: Final = 1.0
 CALM: Final = Counts(1, 0, 1, 0)  # stands for rates before there are any
 SPEED_MIN: Final = 1e-12  # nats per request; slower hypotheses never get anywhere
+
+
+class Alone(NamedTuple):
+    """What a candidate without company is held to: shares of bad attempts.
+
+    One above `harm` is worse than stable was; one below `health` is as good, None: cannot be told.
+    """
+
+    harm: float
+    health: float | None
 
 
 class Comparison:
@@ -120,6 +130,7 @@ class Comparison:
         tempers: Tempers = UNTEMPERED,
         span_s: float = 1.0,
         may_pass: bool = True,
+        alone: Alone | None = None,
     ) -> None:
         """Take in one closed block of concurrent attempts.
 
@@ -128,7 +139,7 @@ class Comparison:
         never answered well: there is no calm time that a clump could have ended. `span_s` is how
         much the block ages the rollout: at most a second, so that late starts keep pace with the
         traffic. `may_pass` False leaves the block out of the evidence of health: parts of it may be
-        unknown.
+        unknown. `alone` takes the place of stable where it has no traffic.
         """
         if self._age_s >= (self._starts + 1) * LATE_EVERY_S:
             self._starts = int(self._age_s / LATE_EVERY_S)
@@ -136,10 +147,12 @@ class Comparison:
             self._onsets.release(self._starts)
         self._age_s += span_s
         self._has_answered |= block.candidate > block.candidate_bad
-        self._worse.observe(block, tempers.harm if self._has_answered else 1.0, nats_max=NATS_MAX)
-        self._onsets.observe(block if onsets is None else onsets, tempers.onsets)
+        harm = alone.harm if alone else None
+        phi = tempers.harm if self._has_answered else 1.0
+        self._worse.observe(block, phi, nats_max=NATS_MAX, alone=harm)
+        self._onsets.observe(block if onsets is None else onsets, tempers.onsets, alone=harm)
         if may_pass:
-            self._better.observe(block, tempers.health)
+            self._better.observe(block, tempers.health, alone=alone.health if alone else None)
 
     @property
     def log_fail(self) -> float:
@@ -161,7 +174,9 @@ class Comparison:
         """Log e-value against "not good": that null is an intersection, so the mean of the two."""
         return mean_log_e([test.settled().log_e for test in self._better.tests])
 
-    def need(self, seen: Counts, *, goal_fail: float, goal_pass: float) -> int | None:
+    def need(
+        self, seen: Counts, *, goal_fail: float, goal_pass: float, alone: Alone | None = None
+    ) -> int | None:
         """Forecast how many more candidate requests a verdict takes if rates stay as `seen`.
 
         Missing evidence over expected evidence per request, by the quickest hypothesis; an order of
@@ -174,7 +189,7 @@ class Comparison:
         """
         if not seen.candidate:
             seen = CALM
-        if self._floor is None and not seen.stable:
+        if self._floor is None and not seen.stable and alone is None:
             return None
         stable_share = seen.stable_bad / seen.stable if seen.stable else 0.0
         share = seen.candidate_bad / seen.candidate
@@ -182,8 +197,10 @@ class Comparison:
             share = min(stable_share, (self._floor or 1.0) / 10)
         rates = Rates(share, stable_share, seen.stable / seen.candidate)
         goal_pass += log(len(self._better.tests))
-        better = min(_wait(test, goal_pass, rates) for test in self._better.tests)
-        worse = max(_wait(test, goal_fail, rates) for test in self._worse.tests)
+        healthy = rates._replace(alone=alone.health if alone else None)
+        better = min(_wait(test, goal_pass, healthy) for test in self._better.tests)
+        harmful = rates._replace(alone=alone.harm if alone else None)
+        worse = max(_wait(test, goal_fail, harmful) for test in self._worse.tests)
         wait = min(better * self._better.phi, worse * self._worse.phi)
         return None if wait == inf else int(wait) + 1
 
@@ -215,7 +232,9 @@ class _Process:
         for test in self.tests:
             test.settled().release(starts)
 
-    def observe(self, block: Counts, phi: float, *, nats_max: float = inf) -> None:
+    def observe(
+        self, block: Counts, phi: float, *, nats_max: float = inf, alone: float | None = None
+    ) -> None:
         """Take in a block; if failures turn out to clump more than thought, so did the old ones."""
         if phi > self._phi_applied * TEMPER_STEP:
             if self._phi_applied:
@@ -224,7 +243,7 @@ class _Process:
             self._phi_applied = phi
         self.phi = phi
         for test in self.tests:
-            test.observe(block, 1.0 / phi, nats_max=nats_max)
+            test.observe(block, 1.0 / phi, nats_max=nats_max, alone=alone)
             nats_max = inf  # one cautious test is enough, where several have to agree
 
     def dump(self) -> list[float]:

@@ -12,7 +12,7 @@ from typing import Final
 from slipway_api.conditions import Reason, VerdictState
 from slipway_operator.engine.verdicts import Verdict
 
-VERSION: Final = 2
+VERSION: Final = 3
 SIZE_MAX: Final = 4096
 
 GateState = list[list[float]]

@@ -9,15 +9,18 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Final
 
+from slipway_operator.engine.baseline import Baseline, Past
 from slipway_operator.engine.clumping import Clumping, Sample, Tempers
-from slipway_operator.engine.comparison import Comparison
+from slipway_operator.engine.comparison import Alone, Comparison
 from slipway_operator.engine.judgement import NOTHING, Counts
 from slipway_operator.engine.latency import Latencies, Tail
 from slipway_operator.engine.questions import Question, Subject
 
 BLOCK_MIN: Final = 2  # attempts a side; ten would double the delay at low weights
 SPAN_S_MAX: Final = 1.0  # a block ages a gate by a second at most
+COMPANY_S_MAX: Final = 10.0  # what stable did longer before the candidate's next attempt is past
 ONSET_PHI: Final = 1.0  # where clumps begin, they come one by one, until stable shows otherwise
+WEIGHT_ALONE: Final = 100  # percent: stable gets nothing, or only what the candidate failed
 RECENT_S: Final = 60
 RATE_SPAN_S: Final = 10
 
@@ -27,11 +30,14 @@ class Gate:
 
     __slots__ = (
         "_closed_at_s",
+        "_is_alone",
         "_onset_clumping",
         "_open",
         "_open_onsets",
+        "_open_since_s",
         "_recent",
         "_tail",
+        "baseline",
         "clumping",
         "comparison",
         "question",
@@ -50,6 +56,9 @@ class Gate:
         self._tail: Tail | None = None
         if question.quantile is not None and question.increase is not None:
             self._tail = Tail(question.quantile, increase=question.increase)
+        self.baseline = Baseline()
+        self._is_alone = False
+        self._open_since_s = 0.0
         self._closed_at_s: float | None = None
         self._recent: deque[tuple[int, Counts]] = deque(maxlen=RECENT_S + 1)  # by second
 
@@ -58,6 +67,10 @@ class Gate:
         counts, halves = sample
         if not counts.candidate and not counts.stable:
             return
+        if not self._open.candidate and now_s - self._open_since_s > COMPANY_S_MAX:
+            self.drop_open()
+        if self._open == NOTHING:
+            self._open_since_s = now_s
         self._open_onsets = self._open_onsets.plus(onsets.counts)
         self._open = self._open.plus(counts)
         self.total = self.total.plus(counts)
@@ -68,6 +81,7 @@ class Gate:
         else:
             self._recent.append((second, counts))
         if counts.stable:
+            self.baseline.add(counts.stable, counts.stable_bad, now_s=now_s)
             self.clumping.add(second, halves)
             self._onset_clumping.add(second, onsets.halves)
 
@@ -92,26 +106,55 @@ class Gate:
         """Whether the open block can be closed: each side that is asked about has enough."""
         if self.question.ratio is None:
             return self._open.candidate > 0
-        if weight_percent >= 100:  # nobody to compare with; the level test still learns
+        if weight_percent >= WEIGHT_ALONE:
             return self._open.candidate >= BLOCK_MIN
         return self._open.candidate >= BLOCK_MIN and self._open.stable >= BLOCK_MIN
 
-    def close(self, now_s: float, *, may_pass: bool, span_s: float | None = None) -> bool:
+    @property
+    def past(self) -> Past | None:
+        """What stands for stable while the candidate has all traffic; None while it has not."""
+        asked = self.question
+        if not self._is_alone or asked.ratio is None:
+            return None
+        limit = self.baseline.limit(
+            floor=asked.floor, phi=self.clumping.phi, unseen=asked.unseen, ratio=asked.ratio
+        )
+        return Past(self.total.stable, self.total.stable_bad, limit)
+
+    @property
+    def alone(self) -> Alone | None:
+        """What the candidate is held to while it has all traffic; None while it has not."""
+        past = self.past
+        if past is None:
+            return None
+        # Where stable showed nothing bad, what is good is what stays below the floor.
+        is_told = bool(self.baseline.bad) or self.question.floor is None
+        return Alone(past.limit, past.limit if is_told else None)
+
+    def close(
+        self, now_s: float, *, may_pass: bool, is_alone: bool = False, span_s: float | None = None
+    ) -> bool:
         """Close the open block; True if it held something bad of the candidate.
 
-        `span_s` overrides how much the block ages the gate (one block may stand for many).
+        `is_alone`: the candidate has all traffic, so the baseline stands for stable. `span_s`
+        overrides how much the block ages the gate (one block may stand for many).
         """
         block, self._open = self._open, NOTHING
         onsets, self._open_onsets = self._open_onsets, NOTHING
         if span_s is None:
             since_s = SPAN_S_MAX if self._closed_at_s is None else now_s - self._closed_at_s
             span_s = min(max(since_s, 0.0), SPAN_S_MAX)
-        self._closed_at_s = now_s
+        self._closed_at_s, self._is_alone = now_s, is_alone
         if not block.candidate:
             return False
         tempers = Tempers(self.clumping.phi, self.clumping.caution, self._onset_clumping.phi)
         self.comparison.close(
-            block, onsets=onsets, tempers=tempers, span_s=span_s, may_pass=may_pass
+            block,
+            onsets=onsets,
+            tempers=tempers,
+            span_s=span_s,
+            may_pass=may_pass,
+            alone=self.alone,
         )
         return block.candidate_bad > 0
 
@@ -146,6 +189,7 @@ class Gate:
             self._asked(),
             [self.tau_s or 0.0],
             list(map(float, counts)),
+            self.baseline.dump(),
             self.clumping.dump(),
             self._onset_clumping.dump(),
             *self.comparison.dump(),
@@ -162,7 +206,7 @@ class Gate:
 
     def load(self, state: Sequence[Sequence[float]]) -> None:
         """Go on from a dump of a gate with the same question; raises ValueError otherwise."""
-        asked, (tau_s,), counts, clumping, onset_clumping, *comparison = state
+        asked, (tau_s,), counts, baseline, clumping, onset_clumping, *comparison = state
         if any(abs(a - b) > 1e-5 * b for a, b in zip(asked, self._asked(), strict=True)):
             raise ValueError("evidence for another question")
         if self._tail is not None and tau_s:
@@ -172,6 +216,7 @@ class Gate:
             raise ValueError("counts of another shape")
         parts = [Counts(*whole[index : index + 4]) for index in range(0, 16, 4)]
         self._open, self._open_onsets, self.total, self.step = parts
+        self.baseline.load(baseline)
         self.clumping.load(clumping)
         self._onset_clumping.load(onset_clumping)
         self.comparison.load(comparison)

@@ -11,6 +11,7 @@ from slipway_api.analysis import Analysis
 from slipway_operator.engine.attempts import Attempt, AttemptClass, classify
 from slipway_operator.engine.evidence import Evidence, decode, encode
 from slipway_operator.engine.flights import Flights
+from slipway_operator.engine.gates import WEIGHT_ALONE
 from slipway_operator.engine.latency import Histogram
 from slipway_operator.engine.panel import Panel
 from slipway_operator.engine.questions import Subject, questions
@@ -73,6 +74,7 @@ class Guard:
         self._other_half: frozenset[str] = frozenset()
         self._now_s: float | None = None
         self._weight_percent: int | None = None
+        self._is_alone = False  # now or at the last tick: routers learn of a change in between
         self._is_source_alive = True
         self._view: GuardView | None = None
         self._restore(decode(evidence, rollout=rollout))
@@ -137,7 +139,7 @@ class Guard:
                 began_at_s=attempt.began_at_s,
                 ended_at_s=attempt.began_at_s + duration_s,
             )
-        if origin is None or attempt.is_cut_by_client:
+        if origin is None or attempt.is_cut_by_client or self._is_standing_in(origin):
             return
         if kind is AttemptClass.OK and not origin.is_candidate:
             self._stable_answers.add(duration_s)
@@ -149,28 +151,25 @@ class Guard:
             if started_at_s is not None and attempt.began_at_s - started_at_s >= WARM_UP_S:
                 tally.add_latency(duration_s)
 
+    def _is_standing_in(self, origin: _Origin) -> bool:
+        """Whether stable got what the candidate, which has everything, could not answer.
+
+        Such requests are picked by their failing: they tell nothing about stable.
+        """
+        return self._is_alone and not origin.is_candidate
+
     def _count(self, origin: _Origin, kind: AttemptClass) -> HostTally:
         tally = self._tally.at(origin.host, is_candidate=origin.is_candidate)
         tally.add(kind, is_onset=self._onsets.take(origin.host, kind))
         return tally
 
-    def weight_changed(self) -> None:
-        """Close what was counted at the old weight; what is under way at this moment is left out.
+    def _close_epoch(self, now_s: float) -> None:
+        """Close what was counted at the old weight.
 
         Pooled over two weights, a drifting error rate would look like the candidate's (Simpson).
-        `tick` does it by itself when its weight differs from the last; calling this earlier is
-        allowed.
         """
-        self._take_records()
-        if self._now_s is not None:
-            self._absorb(self._now_s, span_s=0.0)
-            self._close_epoch(self._now_s)
-        self._weight_percent = None
-
-    def _close_epoch(self, now_s: float) -> None:
         may_pass = self._is_source_alive
         self._panel.close(now_s, weight_percent=0, may_pass=may_pass, is_forced=True)
-        self._flights.excuse()
 
     def step_started(self) -> None:
         """Ask for a pass anew; evidence of harm stays."""
@@ -187,14 +186,16 @@ class Guard:
         before_s = self._now_s
         now_s = now_s if before_s is None else max(now_s, before_s)
         self._now_s, self._view = now_s, None
+        self._is_alone = WEIGHT_ALONE in (weight_percent, self._weight_percent)
         span_s = TICK_S if before_s is None else min(now_s - before_s, SPAN_S_MAX)
         self._take_records()
         for origin in self._flights.overdue(now_s, limit_s=self._timeout_s):
-            if not origin.is_retry:
+            if not origin.is_retry and not self._is_standing_in(origin):
                 self._count(origin, AttemptClass.FAIL)
-        self._absorb(now_s, span_s=span_s)
-        if self._weight_percent is not None and weight_percent != self._weight_percent:
+        if self._weight_percent not in (None, weight_percent):
             self._close_epoch(now_s)
+            self._flights.excuse()  # what is under way belongs to neither weight
+        self._absorb(now_s, span_s=span_s)
         self._weight_percent = weight_percent
         may_pass = is_source_alive and self._is_source_alive
         if is_source_alive != self._is_source_alive:

@@ -58,11 +58,15 @@ NOTHING: Final = Counts(0, 0, 0, 0)
 
 
 class Rates(NamedTuple):
-    """What a forecast assumes: both shares of bad attempts, and stable attempts per candidate's."""
+    """What a forecast assumes: both shares of bad attempts, and stable attempts per candidate's.
+
+    `alone` is the limit of a candidate without company, None if it has some.
+    """
 
     candidate_share: float
     stable_share: float
     stable_per_candidate: float
+    alone: float | None = None
 
 
 def log_sum(values: Sequence[float]) -> float:
@@ -197,10 +201,13 @@ class Test(Protocol):
     def grid(self) -> Grid:
         """The hypotheses and their prior masses."""
 
-    def observe(self, block: Counts, power: float, *, nats_max: float = inf) -> None:
+    def observe(
+        self, block: Counts, power: float, *, nats_max: float = inf, alone: float | None = None
+    ) -> None:
         """Take in one closed block, its evidence tempered by `power` (1/phi).
 
-        Before tempering a bad attempt of the candidate counts at most `nats_max`.
+        Before tempering a bad attempt of the candidate counts at most `nats_max`. `alone` is the
+        share that stands for stable's in a block without any attempt of it.
         """
 
     def settled(self) -> "Mixture":
@@ -267,10 +274,21 @@ class SplitTest:
         self._table: dict[Counts, tuple[float, ...]] = {}
         self._mixture = Mixture(grid, late=late)
 
-    def observe(self, block: Counts, power: float, *, nats_max: float = inf) -> None:
-        """Take in one closed block; a block without anything bad costs nothing."""
-        if not block.candidate_bad and not block.stable_bad:
+    def observe(
+        self, block: Counts, power: float, *, nats_max: float = inf, alone: float | None = None
+    ) -> None:
+        """Take in one closed block; a comparison without anything bad costs nothing."""
+        if not block.stable and alone is not None:
+            logs = level_logs(block.candidate, block.candidate_bad, limit=alone, grid=self.grid)
+        elif not block.candidate_bad and not block.stable_bad:
             return
+        else:
+            logs = self._compared(block)
+        if nats_max < inf:
+            logs = _at_most(logs, nats_max * block.candidate_bad)
+        self._mixture.multiply(logs, power)
+
+    def _compared(self, block: Counts) -> tuple[float, ...]:
         logs = self._table.get(block)
         if logs is None:
             logs = split_logs(block, null=self._null, grid=self.grid)
@@ -278,9 +296,7 @@ class SplitTest:
                 if len(self._table) >= TABLE_SIZE_MAX:
                     self._table.clear()
                 self._table[block] = logs
-        if nats_max < inf:
-            logs = _at_most(logs, nats_max * block.candidate_bad)
-        self._mixture.multiply(logs, power)
+        return logs
 
     def settled(self) -> Mixture:
         """Return the mixture with every block in it."""
@@ -288,7 +304,9 @@ class SplitTest:
 
     def speed(self, g: float, rates: Rates) -> float:
         """Expected log e-value per candidate request, if hypothesis g is the one that fits."""
-        p1, p0, per = rates
+        p1, p0, per, alone = rates
+        if alone is not None:
+            return p1 * log(g) - log1p(alone * (g - 1))
         return p1 * log(g) - (p1 + p0 * per) * log((self._null * g + per) / (self._null + per))
 
 
@@ -302,7 +320,14 @@ class LevelTest:
         self._attempts = self._bad = 0.0
         self._mixture = Mixture(grid, late=late)
 
-    def observe(self, block: Counts, power: float, *, nats_max: float = inf) -> None:
+    def observe(
+        self,
+        block: Counts,
+        power: float,
+        *,
+        nats_max: float = inf,
+        alone: float | None = None,  # noqa: ARG002  its limit is the same without company
+    ) -> None:
         """Take in one closed block."""
         if nats_max < inf and block.candidate_bad:
             mixture, (n, x, _, _) = self.settled(), block

@@ -10,7 +10,7 @@ from typing import Final
 from slipway_api.conditions import Reason, VerdictState
 from slipway_operator.engine import wording
 from slipway_operator.engine.evidence import GateState
-from slipway_operator.engine.gates import RECENT_S, Gate
+from slipway_operator.engine.gates import RECENT_S, WEIGHT_ALONE, Gate
 from slipway_operator.engine.judgement import Counts, mean_log_e
 from slipway_operator.engine.questions import Question, Subject
 from slipway_operator.engine.verdicts import Verdict
@@ -38,7 +38,8 @@ class Panel:
         is_worse = False
         for gate in self.gates:
             if is_forced or gate.is_due(weight_percent=weight_percent):
-                is_worse |= gate.close(now_s, may_pass=may_pass)
+                is_alone = weight_percent >= WEIGHT_ALONE
+                is_worse |= gate.close(now_s, may_pass=may_pass, is_alone=is_alone)
         if is_worse:
             self.judge(now_s)
 
@@ -98,14 +99,16 @@ class Panel:
         self.gates = tuple(gates)
 
     def _verdict(self, gate: Gate, now_s: float, *, is_source_alive: bool) -> Verdict:
-        said = wording.rates(gate.question, gate.step, tau_s=gate.tau_s)
+        said = wording.rates(gate.question, gate.step, tau_s=gate.tau_s, past=gate.past)
         if not is_source_alive:
             reason = Reason.MEASUREMENT_UNAVAILABLE
             message = f"access logs of a router are missing or incomplete; last known: {said}"
             return _verdict(gate, VerdictState.UNAVAILABLE, reason, message=message)
         if gate.comparison.log_pass >= self._goal_pass:
             return _verdict(gate, VerdictState.PASS, gate.question.reason, message=said)
-        need = gate.comparison.need(gate.step, goal_fail=self._goal_fail, goal_pass=self._goal_pass)
+        need = gate.comparison.need(
+            gate.step, goal_fail=self._goal_fail, goal_pass=self._goal_pass, alone=gate.alone
+        )
         missing = self._missing(gate, need, now_s)
         message = f"{said}: {missing}" if gate.step.candidate else missing
         reason = Reason.INSUFFICIENT_DATA
@@ -114,6 +117,8 @@ class Panel:
     def _missing(self, gate: Gate, need: int | None, now_s: float) -> str:
         step, asks_stable = gate.step, gate.question.ratio is not None
         noun = "answers" if gate.question.subject is Subject.LATENCY else "requests"
+        if gate.question.increase is not None and gate.tau_s is None:
+            return f"how long stable takes is not known: it had too few {noun} in this rollout"
         if not step.candidate and not step.stable:
             return f"no {noun} in this step yet{wording.wanted(need)}"
         if not step.candidate:
@@ -130,7 +135,7 @@ class Panel:
             seen.append((gate.recent(now_s, span_s=span_s), f" in the last {span_s} s"))
         highest = max(_share(counts) for counts, _ in seen)
         counts, when = next(one for one in seen if 2 * _share(one[0]) >= highest)
-        message = wording.rates(gate.question, counts, tau_s=gate.tau_s) + when
+        message = wording.rates(gate.question, counts, tau_s=gate.tau_s, past=gate.past) + when
         return _verdict(gate, VerdictState.FAIL, gate.question.reason, message=message, need=0)
 
 

@@ -15,6 +15,8 @@ from slipway_operator.engine.comparison import FLOOR, RATIO
 
 GATE_ERRORS: Final = "errors"  # always on
 
+UNSEEN_FAILED: Final = 0.1
+UNSEEN_REFUSED: Final = 0.5  # refusals are as much the clients': a single broken one is no proof
 LIMIT_MIN: Final = 1e-4  # "max: 0%" could be violated, but never be met
 
 
@@ -30,6 +32,7 @@ class Subject(StrEnum):
 class Question:
     """One gate as asked. `ratio` None: an absolute limit; `floor` None: a bare comparison.
 
+    `unseen` is the share of bad attempts that the candidate may have where nobody has seen stable.
     For latency, `quantile` is set and either `increase` (of stable's latency, share of one) or
     `latency_max_s`.
     """
@@ -39,6 +42,7 @@ class Question:
     reason: Reason
     ratio: float | None = RATIO
     floor: float | None = FLOOR
+    unseen: float = UNSEEN_FAILED
     quantile: float | None = None
     increase: float | None = None
     latency_max_s: float | None = None
@@ -55,7 +59,7 @@ def questions(analysis: Analysis) -> tuple[Question, ...]:
     """
     asked: dict[str, Question] = {
         GATE_ERRORS: Question(GATE_ERRORS, Subject.FAILURES, Reason.ERRORS),
-        "refusals": Question("refusals", Subject.REFUSALS, Reason.REFUSALS),
+        "refusals": Question("refusals", Subject.REFUSALS, Reason.REFUSALS, unseen=UNSEEN_REFUSED),
     }
     for metric in analysis.metrics:
         if metric.query is not None:
@@ -90,6 +94,7 @@ def _latency(metric: Metric) -> list[Question]:
                 # The margin is in the increase: more of stable's latency is the question itself.
                 ratio=1.0,
                 floor=None,
+                unseen=1.0,  # stable's quantile itself is unknown then
                 quantile=quantile,
                 increase=percent_share(metric.max_increase),
             )

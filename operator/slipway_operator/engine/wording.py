@@ -6,6 +6,7 @@ must not decide anything.
 
 from math import floor, log10
 
+from slipway_operator.engine.baseline import Past
 from slipway_operator.engine.judgement import Counts
 from slipway_operator.engine.questions import Question, Subject
 
@@ -52,8 +53,13 @@ def rounded(count: int) -> int:
     return count if count < 10 else round(count, 1 - floor(log10(count)))
 
 
-def rates(question: Question, counts: Counts, *, tau_s: float | None) -> str:
-    """Say how often both sides were bad; `tau_s` is stable's quantile now, for latency."""
+def rates(
+    question: Question, counts: Counts, *, tau_s: float | None, past: Past | None = None
+) -> str:
+    """Say how often both sides were bad; `tau_s` is stable's quantile now, for latency.
+
+    `past` is what stands for stable while it has no traffic.
+    """
     n1, x1, n0, x0 = counts
     if question.subject is not Subject.LATENCY:
         verb = "failed" if question.subject is Subject.FAILURES else "refused"
@@ -71,7 +77,18 @@ def rates(question: Question, counts: Counts, *, tau_s: float | None) -> str:
         other = ""
     if question.ratio is None and question.floor is not None:
         other = f"limit {share(question.floor)}"
-    return said + other
+    return said + (other if past is None else before(past))
+
+
+def before(past: Past) -> str:
+    """Say what stable showed while it had traffic, and what follows from it.
+
+    >>> before(Past(3000, 2, 0.01)), before(Past(0, 0, 0.05))
+    ('stable 2 of 3000 (0.067 %) before: limit 1 %', 'stable was not seen before: limit 5 %')
+    """
+    n0, x0, limit = past
+    seen = f"stable {x0} of {n0} ({percent(x0, n0)}) before" if n0 else "stable was not seen before"
+    return f"{seen}: limit {share(limit)}"
 
 
 def wanted(need: int | None) -> str:

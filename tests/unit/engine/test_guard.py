@@ -245,7 +245,7 @@ def test_an_absolute_limit_convicts_at_full_weight_where_no_stable_runs() -> Non
     unlimited = guard()
 
     for judge in (limited, unlimited):
-        Stream(50, 100, base=0.1, bad_from_s=1e9).run(judge, 60)
+        Stream(50, 100, base=0.03, bad_from_s=1e9).run(judge, 60)
 
     failed = limited.view().failed
     assert failed is not None

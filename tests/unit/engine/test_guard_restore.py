@@ -177,7 +177,7 @@ def test_evidence_of_every_gate_stays_below_its_bound() -> None:
     assert judge.is_convicted
     assert len(judge.view().verdicts) == 11
     assert len(text.encode()) < SIZE_MAX
-    assert json.loads(text)["v"] == 2
+    assert json.loads(text)["v"] == 3
 
 
 def test_evidence_without_metrics_is_small() -> None:

@@ -73,15 +73,23 @@ def _with_bursts(source: np.random.Generator, errors: Errors, block_s: float) ->
 def _hosts(
     source: np.random.Generator, phase: Phase, *, share: float, clump: float | None
 ) -> list[Errors]:
+    """Errors by block and attempt, common bursts included."""
+    hosts = _quiet_hosts(source, phase, share=share, clump=clump, span_s=PHASE_S)
+    return [_with_bursts(source, errors, phase.block_s) for errors in hosts]
+
+
+def _quiet_hosts(
+    source: np.random.Generator, phase: Phase, *, share: float, clump: float | None, span_s: float
+) -> list[Errors]:
     """Errors by block and attempt: of the candidate and of both stable hosts."""
-    count = int(PHASE_S / phase.block_s)
+    count = int(span_s / phase.block_s)
     hosts = []
     for attempts in (phase.candidate, *phase.hosts):
         if clump is None:
             errors = _independent(source, (count, attempts), share=share)
         else:
             errors = _clumps(source, (count, attempts), share=share, size=clump)
-        hosts.append(_with_bursts(source, errors, phase.block_s))
+        hosts.append(errors)
     return hosts
 
 
@@ -118,7 +126,8 @@ def _judge(panel: Panel, phase: Phase, hosts: list[Errors], *, begin_s: float) -
             for x, y, z in (bad[:3], bad[3:])
         )
         gate.add(sample, onsets=onsets, now_s=now_s)
-        if gate.close(now_s, may_pass=True, span_s=count * min(1.0, phase.block_s)):
+        span_s, is_alone = count * min(1.0, phase.block_s), not half + other
+        if gate.close(now_s, may_pass=True, is_alone=is_alone, span_s=span_s):
             panel.judge(now_s)
             if panel.conviction is not None:
                 return now_s + 0.1
@@ -176,6 +185,53 @@ def test_later_rollouts_of_a_clumpy_service_are_not_aborted() -> None:
     assert aborts <= ABORTS_MAX
     assert phi is not None
     assert phi > 2
+
+
+# All of ten requests a second go to stable, then to the candidate.
+BEFORE, ALONE = Phase(0, (5, 5), 1.0), Phase(2, (0, 0), 0.2)
+ALONE_S = 3600.0
+
+
+def _aborts_alone(
+    source: np.random.Generator, *, share: float, clump: float | None, before_s: float
+) -> bool:
+    """Run one healthy rollout whose candidate gets everything after some time; is it aborted?"""
+    panel, begin_s = Panel(questions(Analysis()), phi=None), 0.0
+    for phase, span_s in ((BEFORE, before_s), (ALONE, ALONE_S)):
+        slow = phase._replace(block_s=phase.block_s * SLOWNESS[share])
+        hosts = _quiet_hosts(source, slow, share=share, clump=clump, span_s=span_s)
+        if _judge(panel, slow, hosts, begin_s=begin_s) is not None:
+            return True
+        begin_s += span_s
+    return False
+
+
+@pytest.mark.parametrize(
+    ("share", "clump", "before_s"),
+    [
+        (0.001, None, 0.0),
+        (0.001, 3.0, 0.0),
+        (0.01, None, 20.0),
+        (0.01, 3.0, 20.0),
+        (0.05, None, 20.0),
+        (0.05, 3.0, 20.0),
+        (0.05, 3.0, 1200.0),
+    ],
+)
+def test_healthy_candidates_that_have_everything_are_not_aborted_for_hours(
+    share: float, clump: float | None, before_s: float
+) -> None:
+    """As good as stable, which was seen long, shortly or not at all; first rollouts, all of them.
+
+    Common bursts are left out: with nobody to compare, they are the candidate's.
+    """
+    source = np.random.default_rng(20)
+
+    aborts = sum(
+        _aborts_alone(source, share=share, clump=clump, before_s=before_s) for _ in range(ROLLOUTS)
+    )
+
+    assert aborts <= ABORTS_MAX
 
 
 def _dead_s(candidate_hz: int, stable_hz: int, *, good_s: float = 0.0) -> float:
