@@ -115,7 +115,7 @@ def _add_plan(made: argparse.ArgumentParser) -> None:
         "-f", "--filename", required=True, metavar="FILE", help="- for standard input"
     )
     made.add_argument("--rate", type=_rate, help="requests per second, for the time of measuring")
-    _add_output(made, "json", "yaml")
+    _add_output(made, "json", "yaml", "drawing")
 
 
 def _add_command(made: argparse.ArgumentParser, verb: str) -> None:

@@ -63,6 +63,7 @@ DEFAULT_STEPS: Final = (
     {"weight": 50, "hold": "5m"},
 )
 DEFAULT_REPLICAS: Final = 1
+REPLICAS_MAX: Final = 1000
 DEFAULT_POOL: Final = "cpu"
 DEFAULT_INSUFFICIENT: Final = {"after": "30m", "then": "hold"}
 # About so many answers of a clean candidate make a gate pass; docs/guard.md says how it comes.

@@ -14,6 +14,7 @@ from slipway_plugin import (
     command_line,
     contract,
     document,
+    drawing,
     explanation,
     plan,
     progress,
@@ -89,10 +90,12 @@ def plan_of(arguments: argparse.Namespace) -> Exit:
     for each in plans:
         if arguments.output == "yaml" and len(plans) > 1:
             print("---")
-        if arguments.output:
+        if arguments.output == "drawing":
+            here.show(drawing.picture(each, width=here.width))
+        elif arguments.output:
             _print(plan.written(each), arguments.output)
         else:
-            here.show(plan.screen(each, width=here.width))
+            here.show(drawing.screen(each, width=here.width))
     return Exit.REACHED
 
 

@@ -10,9 +10,9 @@ from slipway_operator.engine import plan
 from slipway_operator.engine.plan import Plan, PlanStep, Setting
 from slipway_operator.engine.traffic import Match
 from tests import builders
+from tests.samples import strategies
 
 BETA = Match("header", "x-beta", "yes")
-WIRE_BETA = {"header": "x-beta", "value": "yes"}
 
 
 def compiled(strategy: dict[str, Any], *, replicas: int = 4) -> Plan:
@@ -23,80 +23,43 @@ def rollout(**fields: Any) -> RolloutState:
     return RolloutState.model_validate({"id": "r", "startedAt": builders.START} | fields)
 
 
-PLANS: dict[str, tuple[dict[str, Any], tuple[PlanStep, ...]]] = {
-    "canary": (
-        {"canary": {"steps": [{"weight": 5, "hold": "1m"}, {"weight": 50, "pause": True}]}},
-        (PlanStep(Setting(5), 60.0), PlanStep(Setting(50, pods=2), pause=True)),
-    ),
+PLANS: dict[str, tuple[PlanStep, ...]] = {
+    "canary": (PlanStep(Setting(5), 60.0), PlanStep(Setting(50, pods=2), pause=True)),
     "canary with probation": (
-        {"canary": {"steps": [{"weight": 5}]}, "probation": "10m"},
-        (
-            PlanStep(Setting(5)),
-            PlanStep(Setting(100, pods=4), 600.0, needs_proof=False, is_probation=True),
-        ),
+        PlanStep(Setting(5)),
+        PlanStep(Setting(100, pods=4), 600.0, needs_proof=False, is_probation=True),
     ),
     "blue-green": (
-        {"blueGreen": {"hold": "5m", "mirror": 20, "pause": True}, "probation": "1h"},
-        (
-            PlanStep(Setting(0, 20, pods=4), 300.0, pause=True),
-            PlanStep(Setting(100, pods=4), 3600.0, is_probation=True),
-        ),
+        PlanStep(Setting(0, 20, pods=4), 300.0, pause=True),
+        PlanStep(Setting(100, pods=4), 3600.0, is_probation=True),
     ),
     "blue-green that keeps nothing": (
-        {"blueGreen": {}, "probation": "0s"},
-        (
-            PlanStep(Setting(0, pods=4)),
-            PlanStep(Setting(100, pods=4), is_probation=True),
-        ),
+        PlanStep(Setting(0, pods=4)),
+        PlanStep(Setting(100, pods=4), is_probation=True),
     ),
-    "shadow": ({"shadow": {"mirror": 30}}, (PlanStep(Setting(0, 30, pods=2), 600.0),)),
-    "shadow, then canary": (
-        {"shadow": {"hold": "1m", "canary": {"steps": [{"weight": 50}]}}},
-        (PlanStep(Setting(0, 10), 60.0), PlanStep(Setting(50, pods=2))),
+    "shadow": (PlanStep(Setting(0, 30, pods=2), 600.0),),
+    "shadow, then canary": (PlanStep(Setting(0, 10), 60.0), PlanStep(Setting(50, pods=2))),
+    "A/B test": (PlanStep(Setting(50, pods=2), 86400.0),),
+    "champion and challenger": (PlanStep(Setting(10), 3600.0, pause=True),),
+    "feature flag": (PlanStep(Setting(0, match=(BETA,)), pause=True, needs_proof=False),),
+    "direct": (),
+    "rolling": tuple(
+        PlanStep(Setting(25 * pods, pods=pods), needs_proof=False) for pods in (1, 2, 3)
     ),
-    "A/B test": (
-        {"abTest": {"hold": "24h"}},
-        (PlanStep(Setting(50, pods=2), 86400.0),),
-    ),
-    "champion and challenger": (
-        {"abTest": {"weight": 10, "hold": "1h", "then": "pause"}},
-        (PlanStep(Setting(10), 3600.0, pause=True),),
-    ),
-    "feature flag": (
-        {"featureFlag": {"match": [WIRE_BETA]}},
-        (PlanStep(Setting(0, match=(BETA,)), pause=True, needs_proof=False),),
-    ),
-    "direct": ({"direct": {}}, ()),
-}
-
-
-@pytest.mark.parametrize("name", PLANS)
-def test_a_strategy_compiles_to_its_steps(name: str) -> None:
-    written, steps = PLANS[name]
-
-    assert steps == compiled(written).steps
-
-
-def test_a_step_keeps_what_it_does_not_name_and_waits_for_nothing_unasked() -> None:
-    steps = compiled(
-        {
-            "steps": [
-                {"scale": "50%"},
-                {"mirror": 10, "match": [WIRE_BETA]},
-                {"gate": True},
-                {"weight": 5, "mirror": 0, "hold": "1m"},
-                {"weight": 60, "match": [], "scale": 0, "approve": True},
-            ]
-        }
-    ).steps
-
-    assert steps == (
+    # A step keeps what it does not name, and waits for nothing unasked.
+    "steps": (
         PlanStep(Setting(0, pods=2), needs_proof=False),
         PlanStep(Setting(0, 10, (BETA,), pods=2), needs_proof=False),
         PlanStep(Setting(0, 10, (BETA,), pods=2), needs_proof=True),
         PlanStep(Setting(5, 0, (BETA,), pods=2), 60.0, needs_proof=False),
         PlanStep(Setting(60, pods=3), pause=True, needs_proof=False),
-    )
+    ),
+}
+
+
+@pytest.mark.parametrize("name", strategies.WRITTEN)
+def test_a_strategy_compiles_to_its_steps(name: str) -> None:
+    assert PLANS[name] == compiled(strategies.WRITTEN[name]).steps
 
 
 def test_more_pods_than_replicas_may_be_asked_for() -> None:
@@ -110,7 +73,7 @@ def test_more_pods_than_replicas_may_be_asked_for() -> None:
     [
         ({"shadow": {}}, "stop"),
         ({"shadow": {"canary": {"steps": [{"weight": 5}]}}}, "promote"),
-        ({"featureFlag": {"match": [WIRE_BETA]}}, "promote"),
+        ({"featureFlag": {"match": [strategies.BETA]}}, "promote"),
     ],
 )
 def test_only_a_shadow_that_leads_to_nothing_ends_without_promotion(

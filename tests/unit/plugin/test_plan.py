@@ -1,69 +1,177 @@
 """plan: the plugin's arithmetic is the engine's."""
 
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
 from slipway_api.model_deployment import ModelDeploymentSpec
 from slipway_operator.engine import plan as engine
-from slipway_plugin import plan
+from slipway_plugin import drawing, plan, strategy
 from slipway_plugin.exits import PluginError
+from slipway_plugin.plan import Plan
+from tests.samples import strategies
+from tests.samples.contract_objects import REFUSED
 
-CANARY = {"canary": {"steps": [{"weight": 5, "hold": "90s"}, {"weight": 40, "pause": True}]}}
+CANARY: Final = {"canary": {"steps": [{"weight": 5, "hold": "90s"}, {"weight": 40, "pause": True}]}}
+ALL: Final[dict[str, Any]] = {"absent": None, **strategies.WRITTEN}
 
 
-def manifest(strategy: Any = None, *, replicas: int = 3, **spec: Any) -> dict[str, Any]:
+def manifest(wanted: Any = None, *, replicas: int = 3, **spec: Any) -> dict[str, Any]:
     body = {"model": {"name": "churn", "version": "1", "uri": "s3://models/churn/1"}, **spec}
-    body |= {"compute": {"replicas": replicas}} | ({"strategy": strategy} if strategy else {})
+    body |= {"compute": {"replicas": replicas}} | ({"strategy": wanted} if wanted else {})
+    body = {"traffic": strategies.STICKY} | body
     return {"kind": "ModelDeployment", "metadata": {"name": "churn"}, "spec": body}
 
 
-@pytest.mark.parametrize("replicas", [1, 3, 7])
-@pytest.mark.parametrize("strategy", [None, CANARY, {"rolling": {}}, {"direct": {}}])
-def test_steps_are_those_that_the_engine_would_run(strategy: Any, replicas: int) -> None:
-    wanted = manifest(strategy, replicas=replicas)
+def of(wanted: Any = None, *, rate: float | None = None, **more: Any) -> Plan:
+    return plan.compile_manifest(manifest(wanted, **more), rate=rate)
+
+
+def text_of(shown: Plan, *, width: int = 80) -> str:
+    return "\n".join(line.text for line in drawing.screen(shown, width=width))
+
+
+def drawn(shown: Plan, *, width: int = 80) -> list[str]:
+    return [line.text for line in drawing.picture(shown, width=width)]
+
+
+@pytest.mark.parametrize("replicas", [1, 3, 4, 7, 150])
+@pytest.mark.parametrize("name", ALL)
+def test_a_plan_is_the_one_that_the_engine_would_run(name: str, replicas: int) -> None:
+    wanted = manifest(ALL[name], replicas=replicas)
     spec = ModelDeploymentSpec.model_validate(wanted["spec"])
 
-    steps = plan.compile_manifest(wanted, rate=None).steps
-    expected = engine.compile_strategy(spec.strategy, replicas).steps
+    found = plan.compile_manifest(wanted, rate=None)
+    expected = engine.compile_strategy(spec.strategy, replicas)
 
-    assert [(s.weight_percent, s.hold_s, s.asks_person, s.needs_proof) for s in steps] == [
-        (s.setting.weight_percent, s.hold_s, s.pause, s.needs_proof) for s in expected
+    assert found.ends == expected.ends
+    assert list(found.steps) == [
+        strategy.Step(
+            weight_percent=step.setting.weight_percent,
+            mirror_percent=step.setting.mirror_percent,
+            match=tuple(
+                strategy.Match(each.kind, each.name, each.value) for each in step.setting.match
+            ),
+            pods=step.setting.pods,
+            hold_s=step.hold_s,
+            asks_person=step.pause,
+            needs_proof=step.needs_proof,
+            is_probation=step.is_probation,
+        )
+        for step in expected.steps
     ]
-    assert [s.pods for s in steps] == [s.setting.pods for s in expected]
+    assert [strategy.is_measured(step) for step in found.steps] == [
+        step.setting.is_measured for step in expected.steps
+    ]
 
 
 def test_times_are_holds_or_measuring_whichever_is_longer() -> None:
-    found = plan.compile_manifest(manifest(CANARY), rate=200.0)
+    found = of(CANARY, rate=200.0)
 
-    assert [step.lasts_s for step in found.steps] == pytest.approx([124.0, 15.5])
-    assert found.lasts_s == pytest.approx(139.5)
+    assert [found.lasts_s(step) for step in found.steps] == pytest.approx([124.0, 15.5])
+    assert found.least_s == pytest.approx(139.5)
 
 
-def test_a_plan_fits_eighty_columns_and_says_who_is_asked() -> None:
+def test_copies_of_requests_are_measured_too_and_nothing_is_without_requests() -> None:
+    shadow, quiet = of({"shadow": {}}, rate=200.0), of({"blueGreen": {}}, rate=200.0)
+
+    assert shadow.measured_s(shadow.steps[0]) == pytest.approx(62.0)
+    assert quiet.measured_s(quiet.steps[0]) is None
+    assert "queries" not in text_of(quiet)
+    asked = of({"blueGreen": {}}, analysis={"alerts": [{"name": "Odd"}]})
+    assert "1     0 %     3     –     queries" in text_of(asked)
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("replicas", [1, 4, 1000])
+def test_everything_fits_eighty_columns(name: str, replicas: int) -> None:
+    found = of(ALL[name], rate=200.0, replicas=replicas)
+
+    lines = [*text_of(found).splitlines(), *drawn(found)]
+
+    assert [line for line in lines if len(line) > 80] == []
+    assert not any("…" in line for line in drawn(found))
+
+
+def test_a_plan_says_who_is_asked_and_what_is_measured() -> None:
     metrics = [{"name": "latency-p99", "maxIncrease": "20%"}, {"name": "error-rate", "max": "1%"}]
-    found = plan.compile_manifest(
-        manifest(CANARY, analysis={"metrics": metrics}, traffic={}), rate=200.0
-    )
 
-    lines = [line.text for line in plan.screen(found, width=80)]
+    text = text_of(of(CANARY, rate=200.0, analysis={"metrics": metrics}))
 
-    assert max(map(len, lines)) <= 80
-    assert (
-        "2     40 %    2 pods     –      ~16s       2m20s       a person says go on"
-        in "\n".join(lines)
+    assert "2     40 %    2     –      ~16s       2m20s       asks a person" in text
+    assert "latency-p99: maxIncrease 20%" in " ".join(text.split())
+
+
+def test_a_plan_says_how_it_ends() -> None:
+    assert "end   100 %   3     –     –          0s          promoted, stable" in text_of(
+        of({"rolling": {}})
     )
-    assert "latency-p99: maxIncrease 20%" in " ".join(" ".join(lines).split())
+    shadow = text_of(of({"shadow": {}}))
+    assert "0s" not in shadow
+    assert "end   0 %     –       0     –     –          10m         shadow ends here" in shadow
+    probation = text_of(of({"direct": {}, "probation": "10m"}))
+    assert "1     100 %   3     10m   –          10m         stable is kept" in probation
+
+
+def test_a_plan_says_which_requests_go_to_the_candidate() -> None:
+    match = [strategies.BETA, {"cookie": "beta", "value": "1"}]
+
+    text = " ".join(text_of(of({"featureFlag": {"match": match}})).split())
+
+    assert "step 1: requests with header x-beta: yes or cookie beta: 1 go to the" in text
+
+
+def test_a_drawing_has_bars_for_weight_and_dots_for_copies() -> None:
+    lines = drawn(of({"shadow": {"canary": {"steps": [{"weight": 50, "pause": True}]}}}))
+
+    bars = [line for line in lines if set(line) <= set(" ▁▂▃▄▅▆▇█")]
+    where = next(line for line in lines if line.startswith("weight"))
+    assert [bars[0].index("█"), bars[-1].index("█")] == [where.index("100 %"), where.index("50 %")]
+    dots = next(line for line in lines if line.startswith("mirror"))
+    assert dots.endswith("┈")
+    assert len(dots) < where.index("50 %")
+    assert "gates+person" in "".join(lines)
+
+
+def test_a_plan_for_programs_has_every_setting() -> None:
+    written = plan.written(of({"shadow": {"mirror": 30}}, rate=100.0))
+
+    assert (written["strategy"], written["ends"]) == ("shadow", "stop")
+    (step,) = written["steps"]
+    assert (step["weight"], step["mirror"], step["probation"]) == (0, 30, False)
+    (flagged,) = plan.written(of(strategies.WRITTEN["feature flag"]))["steps"]
+    assert flagged["match"] == [strategies.BETA]
 
 
 @pytest.mark.parametrize(
-    ("strategy", "complaint"),
+    ("wanted", "complaint"),
     [
-        ({"canary": {"steps": [{"weight": 0}]}}, r"steps\[0\].weight is 0"),
+        ({"canary": {"steps": [{"weight": 0}]}}, r"steps\[0\].weight is 0: write a whole number"),
         ({"canary": {"steps": [{"weight": 5, "hold": "soon"}]}}, r"steps\[0\].hold is 'soon'"),
-        ({"rolling": {}, "direct": {}}, "name exactly one"),
+        ({"canary": {"steps": []}}, r"canary.steps is \[\]: write a list of 1 to 20"),
+        ({"canary": {"steps": [{"wieght": 5}]}}, r"steps\[0\].wieght is no field: write one of"),
+        ({"blue-green": {}}, "spec.strategy.blue-green is no field: write one of canary"),
+        ({"rolling": {}, "direct": {}}, "names rolling and direct: name exactly one"),
+        ({"rolling": {"steps": 3}}, "rolling.steps is no field: write {}"),
+        ({"abTest": {}}, "abTest.hold is missing: write a duration"),
+        ({"abTest": {"hold": "1h", "then": "stop"}}, "then is 'stop': write promote or pause"),
+        ({"shadow": {"mirror": 0}}, "shadow.mirror is 0: write a whole number from 1 to 100"),
+        ({"steps": [{"scale": "half"}]}, r"steps\[0\].scale is 'half': .* e.g. 2 or 50%"),
+        ({"featureFlag": {"match": [{"value": "1"}]}}, r"match\[0\]: write a header or a cookie"),
+        ({"steps": [{"gate": "yes"}]}, r"steps\[0\].gate is 'yes': write true or false"),
     ],
 )
-def test_a_senseless_strategy_is_an_error_with_its_field(strategy: Any, complaint: str) -> None:
+def test_a_senseless_strategy_is_an_error_with_its_field(wanted: Any, complaint: str) -> None:
     with pytest.raises(PluginError, match=complaint):
-        plan.compile_manifest(manifest(strategy), rate=None)
+        of(wanted)
+
+
+@pytest.mark.parametrize(
+    "refused", [each for each in REFUSED if each.path == "spec.strategy"], ids=str
+)
+def test_what_the_api_server_refuses_has_no_plan(refused: Any) -> None:
+    wanted = manifest(traffic={})
+    wanted["spec"]["strategy"] = refused.value
+
+    with pytest.raises(PluginError, match=r"^spec\."):
+        plan.compile_manifest(wanted, rate=None)
