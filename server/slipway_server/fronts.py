@@ -28,6 +28,7 @@ _BACKLOG: Final = 2048
 _POLL_S: Final = 0.02
 _LOOK_S: Final = 1.0
 _STREAMS_MAX: Final = 1024  # requests at once on one gRPC connection
+_IDLE_MS_MAX: Final = 3_700_000  # without a request; as over HTTP, longer than Envoy keeps one
 _PING_MS_MIN: Final = 10_000  # the least that gRPC's own clients may be set to
 
 
@@ -120,6 +121,7 @@ class GrpcListener:
         host: str,
         port: int,
         message_bytes_max: int,
+        connection_count_max: int,
         gate: Gate | None,
         certificates: Certificates | None,
     ) -> None:
@@ -131,6 +133,8 @@ class GrpcListener:
                 ("grpc.max_send_message_length", -1),
                 ("grpc.so_reuseport", 0),
                 ("grpc.max_concurrent_streams", _STREAMS_MAX),
+                ("grpc.max_allowed_incoming_connections", connection_count_max),
+                ("grpc.max_connection_idle_ms", _IDLE_MS_MAX),
                 # Clients that look whether a connection lives may do so, also between requests,
                 # and the third ping too many ends the connection.
                 ("grpc.http2.min_ping_interval_without_data_ms", _PING_MS_MIN),

@@ -124,6 +124,7 @@ class Ports:
             host=host,
             port=port,
             message_bytes_max=self._settings.body_bytes_max,
+            connection_count_max=self._settings.connections_max,
             gate=self._guarded.gate,
             certificates=self._guarded.certificates,
         )

@@ -60,7 +60,7 @@ class Settings:
     max_batch_size: int = 32  # rows that run together; 1: each request alone
     batch_delay_s: float = 0.0  # how long a batch that is not full waits for more
     body_bytes_max: int = _BODY_BYTES_MAX
-    connections_max: int = 1024  # over HTTP; then an idle one is closed for each new one
+    connections_max: int = 1024  # over HTTP, where an idle one gives way; over gRPC
     tls_cert: Path | None = None  # with TLS_KEY: both listeners speak TLS and nothing else
     tls_key: Path | None = None
     tls_client_ca: Path | None = None  # clients must show a certificate of this one

@@ -209,3 +209,25 @@ def test_what_is_hardly_http_2_ends_its_own_connection(server, call, sent):
         raw.sendall(sent)
         with contextlib.suppress(ConnectionResetError):
             frames(raw.makefile("rb"))
+
+
+def test_a_connection_too_many_is_closed_until_another_one_goes(start_server, models) -> None:
+    server = start_server(models / "identity.onnx", connections_max=2).wait_until_ready()
+    port = server.ports[1]
+    first, second = connected(port), connected(port)
+
+    with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S) as third:
+        assert third.recv(1) == b""
+    with grpc.insecure_channel(server.grpc_address) as channel:
+        first.close()
+        live = channel.unary_unary(f"{SERVICE}ServerLive")
+        assert live(b"", timeout=DEADLINE_S, wait_for_ready=True) == b"\x08\x01"
+    second.close()
+
+
+def connected(port: int) -> socket.socket:
+    """A connection that the server has greeted, and that is idle from then on."""
+    found = socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S)
+    found.sendall(PREFACE + bytes([0, 0, 0, SETTINGS, 0, 0, 0, 0, 0]))
+    assert found.recv(1)
+    return found
