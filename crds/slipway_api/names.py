@@ -85,6 +85,7 @@ SERVER_ENV: Final = (
 )
 # Likewise, with `spec.runtime.authKeysSecret`: the Secret's key becomes a file of the folder.
 SERVER_KEYS_ENV: Final = ("AUTH_KEYS_FILE", "AUTH_OPEN")
+SERVER_JWKS_VARIABLE: Final = SERVER_ENV_PREFIX + "AUTH_JWKS_FILE"
 AUTH_KEYS_KEY: Final = "keys"
 AUTH_KEYS_DIR: Final = "/etc/slipway/auth"
 AUTH_KEYS_VOLUME: Final = "auth-keys"

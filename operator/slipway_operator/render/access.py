@@ -3,13 +3,16 @@
 Knows nothing of what is in the Secret: the server reads it, and again when it changes.
 """
 
+import re
 from dataclasses import dataclass
 from typing import Any, Final
 
 from slipway_api import names
+from slipway_api.workload import Runtime
 
 Object = dict[str, Any]
 
+_JWKS: Final = re.compile(rf"{names.AUTH_KEYS_DIR}/([-._A-Za-z0-9]+)")  # as keys of Secrets are
 MODE: Final = 0o440  # the server has the volume's group, others need not read
 
 
@@ -22,13 +25,19 @@ class KeyFile:
     environment: tuple[Object, ...] = ()
 
 
-def key_file(secret: str | None) -> KeyFile:
-    """Make the parts. Without the Secret or its key the kubelet starts no container."""
-    if secret is None:
+def key_file(runtime: Runtime) -> KeyFile:
+    """Make the parts. Without the Secret or its keys the kubelet starts no container.
+
+    A key set of tokens is mounted beside the keys where the server is told to look for it there.
+    """
+    if runtime.auth_keys_secret is None:
         return KeyFile()
+    told = (e.value for e in runtime.env if e.name == names.SERVER_JWKS_VARIABLE)
+    sets = [found[1] for value in told if (found := _JWKS.fullmatch(value))]
+    files = dict.fromkeys([names.AUTH_KEYS_KEY, *sets])
     source = {
-        "secretName": secret,
-        "items": [{"key": names.AUTH_KEYS_KEY, "path": names.AUTH_KEYS_KEY}],
+        "secretName": runtime.auth_keys_secret,
+        "items": [{"key": file, "path": file} for file in files],
         "defaultMode": MODE,
         "optional": False,
     }

@@ -339,7 +339,7 @@ def _environment(owner: Owner, spec: ModelDeploymentSpec, revision: str) -> list
             "name": DIGEST_VARIABLE,
             "valueFrom": {"configMapKeyRef": source},
         }
-    ours += access.key_file(spec.runtime.auth_keys_secret).environment
+    ours += access.key_file(spec.runtime).environment
     return [{"name": entry.name, "value": entry.value} for entry in spec.runtime.env] + ours
 
 
@@ -359,7 +359,7 @@ def _volumes(spec: ModelDeploymentSpec) -> list[Object]:
     volumes: list[Object] = [
         {"name": VOLUME_MODEL, "emptyDir": {}},
         {"name": VOLUME_TMP, "emptyDir": {}},
-        *access.key_file(spec.runtime.auth_keys_secret).volumes,
+        *access.key_file(spec.runtime).volumes,
     ]
     if spec.model.uri.startswith(PVC_SCHEME):
         claim = spec.model.uri.removeprefix(PVC_SCHEME).partition("/")[0]
@@ -372,7 +372,7 @@ def _mounts(spec: ModelDeploymentSpec) -> list[Object]:
     mounts: list[Object] = [
         {"name": VOLUME_MODEL, "mountPath": names.MODEL_DIR},
         {"name": VOLUME_TMP, "mountPath": "/tmp"},
-        *access.key_file(spec.runtime.auth_keys_secret).mounts,
+        *access.key_file(spec.runtime).mounts,
     ]
     if spec.model.uri.startswith(PVC_SCHEME):
         mounts.append({"name": VOLUME_CLAIM, "mountPath": PVC_MOUNT, "readOnly": True})

@@ -232,6 +232,28 @@ def test_keys_are_a_folder_that_follows_its_secret_and_that_must_be_there() -> N
 
 
 @pytest.mark.parametrize(
+    ("told", "mounted"),
+    [
+        ("/etc/slipway/auth/jwks.json", ["keys", "jwks.json"]),
+        ("/etc/slipway/auth/keys", ["keys"]),
+        ("/etc/slipway/auth/../jwks.json", ["keys"]),
+        ("/opt/of-my-image/jwks.json", ["keys"]),
+    ],
+)
+def test_a_key_set_of_tokens_is_mounted_where_the_server_is_told_to_look(
+    told: str, mounted: list[str]
+) -> None:
+    variable = {"name": "SLIPWAY_SERVER_AUTH_JWKS_FILE", "value": told}
+    runtime = {"authKeysSecret": "churn-keys", "env": [variable]}
+
+    template = _template(builders.spec(runtime=runtime))
+
+    (secret,) = (v["secret"] for v in template["spec"]["volumes"] if "secret" in v)
+    assert [(item["key"], item["path"]) for item in secret["items"]] == [(f, f) for f in mounted]
+    assert variable in _container(template)["env"]
+
+
+@pytest.mark.parametrize(
     ("of_pool", "of_user", "expected"),
     [
         ({}, {}, None),

@@ -118,7 +118,8 @@ def test_a_pod_without_a_node_says_why() -> None:
 def test_a_pod_without_a_sandbox_waits_for_the_secret_of_its_keys(
     has_sandbox: str, awaited: str | None
 ) -> None:
-    volumes = [{"name": "tmp", "emptyDir": {}}, *access.key_file("churn-keys").volumes]
+    runtime = builders.spec(runtime={"authKeysSecret": "churn-keys"}).runtime
+    volumes = [{"name": "tmp", "emptyDir": {}}, *access.key_file(runtime).volumes]
     sandbox = _condition("PodReadyToStartContainers", has_sandbox, 1)
     pod = _pod(
         spec={"nodeName": "node-1", "volumes": volumes},
