@@ -102,7 +102,11 @@ class Attempts:
         if response is not None:
             # The same end as of the whole, or its parts would be more than it.
             self._metrics.answered(
-                attempt.protocol, response, decode_ns=attempt.decode_ns, ended_ns=ended_ns
+                attempt.protocol,
+                response,
+                code=code,
+                decode_ns=attempt.decode_ns,
+                ended_ns=ended_ns,
             )
         if self._access_log is not None:
             self._access_log.write("end", attempt, status=status, seconds=round(seconds, 6))

@@ -23,7 +23,6 @@ from slipway_server.core.tensors import InferenceResponse
 from slipway_server.histogram import Histogram
 
 LABELS: Final = ("namespace", "deployment", "revision", "model", "version", "protocol", "code")
-_ATTEMPT: Final = LABELS[:-1]
 _MODEL: Final = LABELS[:-2]
 _SERVER: Final = LABELS[:3]
 STAGES: Final = ("decode", "queue", "compute", "encode")
@@ -47,7 +46,7 @@ class Metrics(Collector):
         self._own = [labels[name] for name in _SERVER]
         self._in_flight: dict[str, int] = {}
         self._seconds: dict[tuple[str, str, ModelKey], Histogram] = {}
-        self._stages: dict[tuple[str, str, str], _Stages] = {}
+        self._stages: dict[tuple[str, str, str, str], _Stages] = {}
         self._batch_rows: dict[ModelKey, Histogram] = {}
         self._served: Callable[[], Iterable[Model]] = tuple
         self._gauges: list[tuple[str, str, Callable[[], Mapping[ModelKey, float]]]] = []
@@ -67,15 +66,23 @@ class Metrics(Collector):
         found.observe(seconds)
 
     def answered(
-        self, protocol: str, response: InferenceResponse, *, decode_ns: int, ended_ns: int
+        self,
+        protocol: str,
+        response: InferenceResponse,
+        *,
+        code: str,
+        decode_ns: int,
+        ended_ns: int,
     ) -> None:
         """Observe the stages of a request: its body was there, and its answer is out.
 
-        Times are of `time.perf_counter_ns`. A stage begins where the one before it ends.
+        `code` is another than the good one where the answer could not be written, or where nobody
+        was there for it. Times are of `time.perf_counter_ns`. A stage begins where the one before
+        it ends.
         """
         if response.times is None:
             return
-        key = (protocol, response.model_name, response.model_version)
+        key = (protocol, code, response.model_name, response.model_version)
         found = self._stages.get(key)
         if found is None:
             found = self._stages[key] = _stages()
@@ -109,7 +116,7 @@ class Metrics(Collector):
         gone = (model.name, model.version)
         self._batch_rows.pop(gone, None)
         self._seconds = {key: found for key, found in self._seconds.items() if key[2] != gone}
-        self._stages = {key: found for key, found in self._stages.items() if key[1:] != gone}
+        self._stages = {key: found for key, found in self._stages.items() if key[2:] != gone}
 
     def collect(self) -> Iterable[Metric]:
         """Write all of it out."""
@@ -144,11 +151,11 @@ class Metrics(Collector):
         stages = HistogramMetricFamily(
             contract.SERVER_STAGE_SECONDS,
             "Time of answered requests by stage: decode, queue, compute, encode.",
-            labels=(*_ATTEMPT, "stage"),
+            labels=(*LABELS, "stage"),
         )
-        for (protocol, *model), histograms in self._stages.items():
+        for (protocol, code, *model), histograms in self._stages.items():
             for stage, found in zip(STAGES, histograms, strict=True):
-                values = [*self._own, *model, protocol, stage]
+                values = [*self._own, *model, protocol, code, stage]
                 stages.add_metric(values, found.buckets(), found.total)
         rows = HistogramMetricFamily(
             contract.SERVER_BATCH_ROWS, "Rows that ran together.", labels=_MODEL

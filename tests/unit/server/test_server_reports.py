@@ -87,9 +87,9 @@ def test_the_stages_of_a_request_fill_the_time_from_its_body_to_its_answer():
         "other", "7", None, (), Times(*(now_ns - s * 1_000_000_000 for s in (9, 6, 1)))
     )
 
-    attempt.end(200, "200")
+    attempt.end(499, "499")
 
-    labels = {**VALUES, "model": "other", "version": "7", "protocol": "rest"}
+    labels = {**VALUES, "model": "other", "version": "7", "protocol": "rest", "code": "499"}
     name = "slipway_server_stage_seconds_sum"
     seen = [
         registry.get_sample_value(name, {**labels, "stage": stage})
