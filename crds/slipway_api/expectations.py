@@ -11,6 +11,7 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 from pydantic.config import JsonDict
+from pydantic.fields import FieldInfo
 
 from slipway_api.base import ContractModel
 from slipway_api.rules import rule
@@ -32,27 +33,22 @@ _BY_NAME: Final[JsonDict] = {
 }
 
 
+def _tensors(description: str) -> FieldInfo:
+    """Say of a list that it holds tensors, at least one, by name."""
+    field: FieldInfo = Field(
+        min_length=1,
+        max_length=TENSOR_COUNT_MAX,
+        description=description,
+        json_schema_extra=_BY_NAME,
+    )
+    return field
+
+
 class ModelSignature(ContractModel):
     """All inputs and outputs that the model must have, in any order."""
 
-    inputs: Annotated[
-        tuple[DeclaredTensor, ...],
-        Field(
-            min_length=1,
-            max_length=TENSOR_COUNT_MAX,
-            description="Every input of the model.",
-            json_schema_extra=_BY_NAME,
-        ),
-    ]
-    outputs: Annotated[
-        tuple[DeclaredTensor, ...],
-        Field(
-            min_length=1,
-            max_length=TENSOR_COUNT_MAX,
-            description="Every output of the model.",
-            json_schema_extra=_BY_NAME,
-        ),
-    ]
+    inputs: Annotated[tuple[DeclaredTensor, ...], _tensors("Every input of the model.")]
+    outputs: Annotated[tuple[DeclaredTensor, ...], _tensors("Every output of the model.")]
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
@@ -66,15 +62,7 @@ class RecordedRequest(ContractModel):
 
     model_config = ConfigDict(json_schema_extra=OPEN)
 
-    inputs: Annotated[
-        tuple[GivenTensor, ...],
-        Field(
-            min_length=1,
-            max_length=TENSOR_COUNT_MAX,
-            description="Every input of the model.",
-            json_schema_extra=_BY_NAME,
-        ),
-    ]
+    inputs: Annotated[tuple[GivenTensor, ...], _tensors("Every input of the model.")]
 
     @model_validator(mode="after")
     def _names_differ(self) -> Self:
@@ -89,12 +77,7 @@ class ExpectedResponse(ContractModel):
 
     outputs: Annotated[
         tuple[ExpectedTensor, ...],
-        Field(
-            min_length=1,
-            max_length=TENSOR_COUNT_MAX,
-            description="The outputs to compare; others may be what they like.",
-            json_schema_extra=_BY_NAME,
-        ),
+        _tensors("The outputs to compare; others may be what they like."),
     ]
 
     @model_validator(mode="after")

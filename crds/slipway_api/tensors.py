@@ -14,7 +14,7 @@ VALUE_COUNT_MAX: Final = 2**24  # of one tensor: as many as a request to the ser
 DYNAMIC: Final = -1  # a dimension of any size
 DIMENSION_COUNT_MAX: Final = 16
 
-Datatype = Literal[
+_Exact = Literal[
     "BOOL",
     "INT8",
     "INT16",
@@ -24,28 +24,10 @@ Datatype = Literal[
     "UINT16",
     "UINT32",
     "UINT64",
-    "FP16",
-    "BF16",
-    "FP32",
-    "FP64",
-    "BYTES",
 ]
+Datatype = Literal[_Exact, "FP16", "BF16", "FP32", "FP64", "BYTES"]
 # What can be written as JSON: not BF16, which the protocol carries as bytes alone.
-JsonDatatype = Literal[
-    "BOOL",
-    "INT8",
-    "INT16",
-    "INT32",
-    "INT64",
-    "UINT8",
-    "UINT16",
-    "UINT32",
-    "UINT64",
-    "FP16",
-    "FP32",
-    "FP64",
-    "BYTES",
-]
+JsonDatatype = Literal[_Exact, "FP16", "FP32", "FP64", "BYTES"]
 TensorName = Annotated[str, Field(min_length=1, max_length=128, description="Name of the tensor.")]
 
 # Of an object that may hold anything besides what is declared, or of any value.
