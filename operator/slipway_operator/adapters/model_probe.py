@@ -11,6 +11,7 @@ from urllib.parse import quote
 import aiohttp
 
 from slipway_api import names
+from slipway_operator.adapters.fresh_http import FreshHttp
 
 TIMEOUT_S: Final = 2.0
 REACH_S: Final = 0.7  # a lost SYN would go again after 1 s (RFC 6298): a new try is sooner
@@ -23,17 +24,16 @@ class ModelProbe:
 
     def __init__(self, *, port: int = names.PORT_HTTP) -> None:
         self._port = port
-        self._session: aiohttp.ClientSession | None = None
+        self._http = FreshHttp(timeout_s=TIMEOUT_S)
 
     async def digest(self, address: str, model: str) -> str:
         """Read the digest of a model that a pod serves; empty if it does not tell within 2 s.
 
         A server that is not ours tells nothing, and nothing must wait for it.
         """
-        host = f"[{address}]" if ":" in address else address
-        url = f"http://{host}:{self._port}/v2/models/{quote(model, safe='')}"
+        path = f"/v2/models/{quote(model, safe='')}"
         try:
-            async with self._open().get(url) as answer:
+            async with self._http.get(address, self._port, path) as answer:
                 told = answer.headers.get(names.HEADER_DIGEST, "")
         except (aiohttp.ClientError, TimeoutError):
             return ""
@@ -61,14 +61,5 @@ class ModelProbe:
         return True
 
     async def close(self) -> None:
-        """Close the session; nothing is kept open anyway."""
-        if self._session is not None:
-            await self._session.close()
-
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, force_close=True),
-                timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
-            )
-        return self._session
+        """End asking."""
+        await self._http.close()

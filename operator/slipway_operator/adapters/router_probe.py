@@ -10,6 +10,7 @@ from typing import Final
 import aiohttp
 
 from slipway_api import names
+from slipway_operator.adapters.fresh_http import FreshHttp
 
 TIMEOUT_S: Final = 0.5
 CONNECTION_COUNT: Final = 2
@@ -20,7 +21,7 @@ class RouterProbe:
     """Asks on connections of its own, each used once."""
 
     def __init__(self) -> None:
-        self._session: aiohttp.ClientSession | None = None
+        self._http = FreshHttp(timeout_s=TIMEOUT_S)
 
     async def shown(self, address: str, port: int) -> str | None:
         """Read the configuration hash on two fresh connections.
@@ -37,25 +38,15 @@ class RouterProbe:
         return any(answer is not None for answer in await asyncio.gather(*asked))
 
     async def close(self) -> None:
-        """Close the session; nothing is kept open anyway."""
-        if self._session is not None:
-            await self._session.close()
+        """End asking."""
+        await self._http.close()
 
     async def _ask(self, address: str, port: int) -> str | None:
-        host = f"[{address}]" if ":" in address else address
         try:
-            async with self._open().get(f"http://{host}:{port}{names.CONFIG_PATH}") as answer:
+            async with self._http.get(address, port, names.CONFIG_PATH) as answer:
                 if answer.status != 200:
                     return None
                 text = await answer.content.read(HASH_LENGTH_MAX)
         except (aiohttp.ClientError, TimeoutError):
             return None
         return text.decode("ascii", "replace")
-
-    def _open(self) -> aiohttp.ClientSession:
-        if self._session is None:
-            self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, force_close=True),
-                timeout=aiohttp.ClientTimeout(total=TIMEOUT_S),
-            )
-        return self._session
