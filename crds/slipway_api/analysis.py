@@ -21,11 +21,12 @@ from slipway_api.rules import rule
 METRIC_COUNT_MAX: Final = 6
 ALERT_COUNT_MAX: Final = 3
 QUERY_LENGTH_MAX: Final = 2048
+BAD_ANSWERS_MAX: Final = 1_000_000_000
 INTERVAL_DEFAULT: Final = "10s"
 
 BUILT_IN: Final = ("error-rate", "latency-p50", "latency-p90", "latency-p95", "latency-p99")
 # Names that gates of built-in measurements have in status.
-RESERVED: Final = (*BUILT_IN, "errors", "refusals", *(f"{name}-max" for name in BUILT_IN))
+RESERVED: Final = (*BUILT_IN, "errors", "refusals", "budget", *(f"{name}-max" for name in BUILT_IN))
 # A share above 0 % and at most 100 %.
 ERROR_RATE_PATTERN: Final = r"^(100(\.0{1,3})?|[0-9]{1,2}(\.[0-9]{1,3})?)%$"
 NUMBER_PATTERN: Final = r"^-?[0-9]{1,15}(\.[0-9]{1,15})?$"
@@ -273,6 +274,15 @@ class Analysis(ContractModel):
             json_schema_extra=dict(_BY_NAME),
         ),
     ] = ()
+    max_bad_answers: Annotated[
+        int | None,
+        Field(
+            ge=1,
+            le=BAD_ANSWERS_MAX,
+            description="Take the candidate back as soon as it has failed or refused so many"
+            " attempts in one rollout, mirrored ones included; no such bound if nothing is said.",
+        ),
+    ] = None
     insufficient: Annotated[
         Insufficient, Field(description="What to do when there is too little traffic.")
     ] = Insufficient()

@@ -54,6 +54,7 @@ class Reason(StrEnum):
     REFUSALS = "Refusals"  # the candidate refuses what stable accepts
     LATENCY = "Latency"
     LIMIT_EXCEEDED = "LimitExceeded"  # an absolute limit of analysis.metrics
+    BUDGET_SPENT = "BudgetSpent"  # as many bad answers as analysis.maxBadAnswers allows
     CONTAINER_FAILED = "ContainerFailed"  # a candidate container ended by itself
     READINESS_LOST = "ReadinessLost"
     START_DEADLINE = "StartDeadlineExceeded"

@@ -18,7 +18,7 @@ NOTE_LENGTH_MAX: Final = 256
 EVIDENCE_LENGTH_MAX: Final = 4096
 # With six metrics: errors, refusals, a limit of errors, two for each of four latencies, a query;
 # and three alerts.
-VERDICT_COUNT_MAX: Final = 15
+VERDICT_COUNT_MAX: Final = 16
 HISTORY_COUNT_MAX: Final = 8
 REJECTED_COUNT_MAX: Final = 10
 DRAIN_COUNT_MAX: Final = 4

@@ -124,6 +124,8 @@ def _gates(analysis: Object) -> tuple[str, ...]:
     for metric in analysis.get("metrics") or ():
         limits = [f"{key} {metric[key]}" for key in ("max", "min", "maxIncrease") if key in metric]
         gates.append(f"{metric.get('name', '?')}: {', '.join(limits)}")
+    if "maxBadAnswers" in analysis:
+        gates.append(f"budget: at most {analysis['maxBadAnswers']} bad answers")
     alerts = (alert.get("name", "?") for alert in analysis.get("alerts") or ())
     return (*gates, *(f"alert {name}" for name in alerts))
 

@@ -99,6 +99,7 @@ FULL_SPEC: Final[Object] = {
             },
         ],
         "alerts": [{"name": "ChurnModelBroken", "labels": {"service": "churn"}}],
+        "maxBadAnswers": 50,
         "insufficient": {"after": "10m", "then": "pause"},
     },
     "traffic": {"timeout": "1h", "retry": "unprocessed"},

@@ -20,13 +20,14 @@ GateState = list[list[float]]
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What outlives a restart; the gates' states are their own dumps."""
+    """What outlives a restart; the gates' states and what is `spent` are their own dumps."""
 
     rollout: str
     weight_percent: int | None
     gates: dict[str, GateState]
     stable_latency_s_p999: float | None
     conviction: Verdict | None
+    spent: list[int]
 
 
 def encode(evidence: Evidence) -> str:
@@ -52,6 +53,7 @@ def _write(evidence: Evidence, digits: int) -> str:
         },
         "p999": None if p999_s is None else _short(p999_s, digits),
         "fail": None if conviction is None else _fields(conviction),
+        "spent": evidence.spent,
     }
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False)
 
@@ -92,9 +94,15 @@ def decode(text: str | None, *, rollout: str) -> Evidence | None:
             gates={str(name): _rows(state) for name, state in document["gates"].items()},
             stable_latency_s_p999=None if p999_s is None else float(p999_s),
             conviction=_conviction(document["fail"]),
+            spent=_whole(document["spent"]),
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def _whole(spent: list[int]) -> list[int]:
+    attempts, failed, refused = map(int, spent)
+    return [attempts, failed, refused]
 
 
 def _rows(state: list[list[float]]) -> GateState:

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from slipway_api.analysis import Analysis
 from slipway_operator.engine.attempts import Attempt, AttemptClass, classify
+from slipway_operator.engine.budget import Budget
 from slipway_operator.engine.evidence import Evidence, decode, encode
 from slipway_operator.engine.flights import Flights
 from slipway_operator.engine.gates import WEIGHT_ALONE
@@ -63,6 +64,7 @@ class Guard:
         self._asks_latency = any(
             gate.question.subject is Subject.LATENCY for gate in self._panel.gates
         )
+        self._budget = Budget(analysis.max_bad_answers)
         self._records: list[Attempt] = []  # since the last tick
         self._flights: Flights[_Origin] = Flights()
         self._retries = Retries()
@@ -84,6 +86,7 @@ class Guard:
             return
         self._panel.load(evidence.gates)
         self._panel.conviction = evidence.conviction
+        self._budget.load(evidence.spent)
         self._weight_percent = evidence.weight_percent
         self._p999_before_s = evidence.stable_latency_s_p999
 
@@ -95,7 +98,7 @@ class Guard:
     @property
     def is_convicted(self) -> bool:
         """Whether some gate has convicted the candidate; cheaper than `view`."""
-        return self._panel.conviction is not None
+        return self._panel.conviction is not None or self._budget.is_spent
 
     def pods_started(self, host: str, at_s: float) -> None:
         """Tell since when the pod at an upstream address runs; unknown ones count as new."""
@@ -214,6 +217,7 @@ class Guard:
             subject: tally.count(subject, self._other_half)
             for subject in (Subject.FAILURES, Subject.REFUSALS)
         }
+        self._budget.add(*(counted[subject][0].counts for subject in counted))
         for gate in self._panel.gates:
             if gate.question.subject is not Subject.LATENCY:
                 sample, onsets = counted[gate.question.subject]
@@ -252,10 +256,15 @@ class Guard:
             gates=panel.dump(),
             stable_latency_s_p999=p999_s,
             conviction=panel.conviction,
+            spent=self._budget.dump(),
         )
+        is_alive = self._is_source_alive
         return GuardView(
             rollout=self._rollout,
-            verdicts=panel.verdicts(self._now_s or 0.0, is_source_alive=self._is_source_alive),
+            verdicts=(
+                *panel.verdicts(self._now_s or 0.0, is_source_alive=is_alive),
+                *self._budget.verdicts(is_source_alive=is_alive),
+            ),
             is_shedding=self._shedding.is_candidate_shedding,
             evidence=encode(evidence),
             stable_latency_s_p999=p999_s,

@@ -22,6 +22,7 @@ ENDS: Final = (
             Reason.REFUSALS,
             Reason.LATENCY,
             Reason.LIMIT_EXCEEDED,
+            Reason.BUDGET_SPENT,
             Reason.ALERT_FIRING,
             Reason.CONTAINER_FAILED,
             Reason.READINESS_LOST,

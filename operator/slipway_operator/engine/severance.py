@@ -8,10 +8,14 @@ module must not know how that is found out.
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Final
 
+from slipway_operator.engine import budget
 from slipway_operator.engine.facts import Workload
 from slipway_operator.engine.questions import GATE_ERRORS
 from slipway_operator.engine.verdicts import GuardView
+
+COUNTING_FAILURES: Final = (GATE_ERRORS, budget.GATE)  # gates that a cut link may have failed
 
 
 def suspects(
@@ -29,7 +33,7 @@ def suspects(
     hosts = {one.revision: frozenset(one.endpoints) for one in workloads if one.revision in pair}
     of_candidate = hosts.get(pair[0] or "", frozenset())
     is_convicted = (
-        guard is not None and guard.failed is not None and guard.failed.gate == GATE_ERRORS
+        guard is not None and guard.failed is not None and guard.failed.gate in COUNTING_FAILURES
     )
     if None in pair or not (is_convicted or of_candidate & before):
         return frozenset()
@@ -65,7 +69,7 @@ def is_excused(guard: GuardView | None, workload: Workload | None) -> bool:
     failed = guard.failed if guard is not None else None
     return (
         failed is not None
-        and failed.gate == GATE_ERRORS
+        and failed.gate in COUNTING_FAILURES
         and workload is not None
         and any(not pod.is_reachable for pod in workload.pods)
     )

@@ -89,7 +89,14 @@ def test_a_candidate_that_was_taken_back_drains_and_stays_rejected() -> None:
 
 
 @pytest.mark.parametrize(
-    "reason", [Reason.ERRORS, Reason.REFUSALS, Reason.LATENCY, Reason.LIMIT_EXCEEDED]
+    "reason",
+    [
+        Reason.ERRORS,
+        Reason.REFUSALS,
+        Reason.LATENCY,
+        Reason.LIMIT_EXCEEDED,
+        Reason.BUDGET_SPENT,
+    ],
 )
 def test_the_gate_that_failed_is_the_reason(reason: Reason) -> None:
     world = World.rolling()

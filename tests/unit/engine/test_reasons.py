@@ -182,6 +182,7 @@ STORIES: Final[dict[Reason, Story]] = {
     Reason.REFUSALS: _verdict(VerdictState.FAIL, Reason.REFUSALS),
     Reason.LATENCY: _verdict(VerdictState.FAIL, Reason.LATENCY),
     Reason.LIMIT_EXCEEDED: _verdict(VerdictState.FAIL, Reason.LIMIT_EXCEEDED),
+    Reason.BUDGET_SPENT: _verdict(VerdictState.FAIL, Reason.BUDGET_SPENT),
     Reason.CONTAINER_FAILED: _crash(139),
     Reason.MODEL_REJECTED: _crash(78),
     Reason.IMAGE_UNAVAILABLE: _pods(waiting_reason="ErrImagePull"),

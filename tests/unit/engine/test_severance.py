@@ -41,6 +41,17 @@ def test_a_candidate_that_takes_no_connection_gets_nothing_and_is_not_taken_back
     assert "not held against it" in decision.notes[0].message
 
 
+def test_a_budget_that_a_cut_link_spent_is_not_held_against_it_either() -> None:
+    world = rolling()
+    world.verdicts = (builders.verdict("budget", VerdictState.FAIL, reason=Reason.BUDGET_SPENT),)
+    world.cut_off(NEW)
+
+    world.settle(seconds_max=600)
+
+    assert (NEW, 0) == (world.status.candidate, world.status.weight.asked)
+    assert () == world.status.rejected
+
+
 def test_it_stays_without_traffic_for_as_long_as_nobody_reaches_it() -> None:
     world = rolling()
     world.verdicts = (FAILED,)
