@@ -51,7 +51,7 @@ def _rows(plan: Plan) -> list[tuple[str, ...]]:
     """The table; a column of copies only where there are any."""
     has_mirror = any(step.mirror_percent for step in plan.steps)
     head = ("step", "weight", "mirror", "pods", "hold", "measuring", "ends after", "then")
-    rows = [head]
+    rows: list[tuple[str, ...]] = [head]
     passed_s = 0.0
     for index, step in enumerate(plan.steps, 1):
         passed_s += plan.lasts_s(step)
