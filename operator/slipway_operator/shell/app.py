@@ -51,7 +51,6 @@ from slipway_operator.shell.vitals import Vitals
 from slipway_operator.shell.work_queue import WorkQueue
 
 RESYNC_S: Final = 60.0
-RESYNC_ROUNDS: Final = 5  # in which each deployment is looked at once
 GATHER_S: Final = 5.0  # for ready routers to connect; a restart raises no weight that they tell of
 RETRY_S: Final = 2.0  # at start, until the API server answers
 BACKOFF_S_FIRST: Final = 0.2
@@ -249,10 +248,10 @@ class Operator:
                     self._ports.record(owner, int(port["port"]))
 
     async def _resync(self) -> None:
-        """Look at everything now and then: heals events that were lost.
+        """Look now and then at what has changed: heals events that were lost.
 
-        Lists are read in each round, of deployments a part: a hundred that nobody touches would
-        ask the API server for more than all else together.
+        And in every round at one deployment as it is, however many there are: what nobody foresaw
+        is healed too, in time, and a hundred that nobody touches ask for no more than one.
         """
         for turn in itertools.count():
             await asyncio.sleep(RESYNC_S)
@@ -260,8 +259,9 @@ class Operator:
                 await self._census.take()
                 await self._read_routers()
                 await self._census.drop_unknown()
-            for owner in sorted(self._census.known)[turn % RESYNC_ROUNDS :: RESYNC_ROUNDS]:
-                self._queue.add(_key(owner))
+            known = self._census.known
+            if known:
+                self._queue.add(_key(known[turn % len(known)]))
 
     def _routes(self) -> tuple[web.RouteDef, ...]:
         """Everything that the HTTP port answers."""

@@ -14,7 +14,7 @@ from slipway_operator.adapters import kube_resources as kinds
 from slipway_operator.adapters.kube import KubeClient
 from slipway_operator.adapters.kube_errors import ApiError
 
-POLL_S: Final = 2.0
+POLL_S: Final = 10.0  # before an uninstall; nobody else waits for it
 
 _log = logging.getLogger(__name__)
 

@@ -2,12 +2,14 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
+from slipway_api import names
 from slipway_operator.adapters.kube import KubeClient
 from slipway_operator.adapters.kube_errors import Unreachable
-from slipway_operator.adapters.kube_resources import MODEL_DEPLOYMENTS, NAMESPACES
+from slipway_operator.adapters.kube_resources import MODEL_DEPLOYMENTS, NAMESPACES, SERVICES
 from slipway_operator.adapters.kubeconfig import ClusterAccess
 from slipway_operator.shell.census import Census, Owner
 from tests.contract.kube.fault_proxy import FaultProxy
@@ -50,11 +52,17 @@ async def ground(kube_access: ClusterAccess, kube: KubeClient) -> AsyncIterator[
         yield Ground(census, proxy, routers, woken)
 
 
-async def make(kube: KubeClient, name: str) -> Owner:
-    model = {"name": "m", "version": "1", "uri": "s3://models/m"}
+async def make(kube: KubeClient, name: str, *, version: str = "1") -> Owner:
+    model = {"name": "m", "version": version, "uri": "s3://models/m"}
     body = {"metadata": {"name": name, "namespace": NAMESPACE}, "spec": {"model": model}}
     await kube.apply(MODEL_DEPLOYMENTS, body)
     return NAMESPACE, name
+
+
+def service(name: str, *, of: Owner, port: int = 80) -> dict[str, Any]:
+    labels = {names.LABEL_DEPLOYMENT: of[1]}
+    metadata = {"name": name, "namespace": of[0], "labels": labels}
+    return {"metadata": metadata, "spec": {"ports": [{"port": port}]}}
 
 
 async def test_a_deletion_that_no_event_told_of_is_found_by_the_next_count(
@@ -69,6 +77,37 @@ async def test_a_deletion_that_no_event_told_of_is_found_by_the_next_count(
     assert ground.woken == [gone]
     assert left in ground.census.known
     assert gone not in ground.census.known
+
+
+async def test_a_change_that_no_event_told_of_is_found_by_the_next_count(
+    ground: Ground, kube: KubeClient
+) -> None:
+    changed, touched, left = [await make(kube, name) for name in ("changed", "touched", "idle")]
+    await kube.apply(SERVICES, service("touched-1", of=touched))
+    await kube.apply(SERVICES, service("idle-1", of=left))
+    await ground.census.take()
+    await kube.apply(SERVICES, service("touched-1", of=touched, port=81))
+    await make(kube, "changed", version="2")
+    new = await make(kube, "new")
+
+    await ground.census.take()
+    assert sorted(ground.woken) == sorted([changed, new, touched])
+
+    await ground.census.take()
+    assert len(ground.woken) == 3
+
+
+async def test_an_object_that_goes_unnoticed_is_missed_by_the_next_count(
+    ground: Ground, kube: KubeClient
+) -> None:
+    owner = await make(kube, "robbed")
+    await kube.apply(SERVICES, service("robbed-1", of=owner))
+    await ground.census.take()
+    await kube.delete(SERVICES, "robbed-1", namespace=NAMESPACE)
+
+    await ground.census.take()
+
+    assert ground.woken == [owner]
 
 
 async def test_a_count_that_fails_changes_nothing(ground: Ground, kube: KubeClient) -> None:
