@@ -40,6 +40,8 @@ def main(argv: Sequence[str]) -> int:
     report: Path = (options.report or places.places().cache / "rollouts" / "report.json").resolve()
     folder = report.with_name(f"{report.stem}-ledgers")
     if options.recompute:
+        if options.markdown:
+            print(document.markdown(document.read(folder)))
         return recompute(report, folder)
     folder.mkdir(parents=True, exist_ok=True)
     for old in () if options.add else folder.glob(f"*{document.SUFFIX}"):
@@ -74,6 +76,7 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--recompute", action="store_true", help="only compute the report again from its ledgers"
     )
+    parser.add_argument("--markdown", action="store_true", help="with it, the documents' table")
     options = parser.parse_args(argv)
     if options.scenarios is None:
         quick = [each.name for each in scenarios.SCENARIOS if each.is_quick]

@@ -4,6 +4,7 @@ It adds nothing to what the ledgers say, so that reading them again gives the sa
 """
 
 import json
+import statistics
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,6 +27,17 @@ _COLUMNS: Final = (
     ("seconds_total", "total s"),
     ("outcome", "outcome"),
     ("reason", "reason"),
+)
+
+_HEAD: Final = (
+    "strategy",
+    "scenario",
+    "runs",
+    "requests",
+    "lost, errors, wrong",
+    "to zero",
+    "in all",
+    "outcome",
 )
 
 
@@ -122,6 +134,39 @@ def table(report: Report) -> str:
     ]
     text += [f"MISSED  {miss}" for miss in report.misses] or ["all as promised"]
     return "\n".join(text)
+
+
+def markdown(report: Report) -> str:
+    """Write the table of docs/rollout-benchmarks.md: a line for all runs of a kind."""
+    kinds = dict.fromkeys((row.strategy, row.scenario) for row in report.rows)
+    lines = [f"| {' | '.join(_HEAD)} |", "|---" * len(_HEAD) + "|"]
+    for strategy, scenario in kinds:
+        found = [r for r in report.rows if (r.strategy, r.scenario) == (strategy, scenario)]
+        bad = [sum(r.lost for r in found), sum(r.client_errors for r in found)]
+        cells = (
+            strategy,
+            scenario,
+            str(len(found) // len(rows.PROTOCOLS)),
+            f"{sum(row.requests for row in found):,}",
+            ", ".join(map(str, [*bad, sum(row.wrong_answers for row in found)])),
+            _spread([row.seconds_to_zero for row in found], digits=2),
+            _spread([row.seconds_total for row in found], digits=0),
+            ", ".join(dict.fromkeys(f"{row.outcome}: {row.reason}" for row in found)),
+        )
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _spread(values: Sequence[float | None], *, digits: int) -> str:
+    """Give median and worst.
+
+    >>> _spread([0.5, 0.25, None, 1.0], digits=2)
+    '0.50 s (1.00)'
+    """
+    known = [value for value in values if value is not None]
+    if not known:
+        return "–"
+    return f"{statistics.median(known):.{digits}f} s ({max(known):.{digits}f})"
 
 
 def _cells(row: Row) -> tuple[str, ...]:
