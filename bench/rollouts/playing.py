@@ -112,6 +112,7 @@ class Player:
         """Apply a version; the turn in its environment makes it a revision of its own."""
         spec = play.stop.spec if play.stop and by is None else (by or play.strategy).spec
         more: dict[str, Any] = {"analysis": ANALYSIS} if play.scenario.breaks in _ASKING else {}
+        more |= play.strategy.more
         wanted = trial.wanted(
             version,
             replicas=self._measured.replicas,

@@ -5,7 +5,7 @@ stopped.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 
@@ -24,6 +24,8 @@ class Stop:
 class Strategy:
     """`spec` is what stands in `spec.strategy`; the last of `stops` is where things go wrong.
 
+    `more` are other sections of the deployment's spec that it needs.
+
     `is_guarded` False: the candidate has everything before anybody could judge it.
     """
 
@@ -31,6 +33,7 @@ class Strategy:
     spec: Mapping[str, Any]
     stops: tuple[Stop, ...]
     is_guarded: bool = True
+    more: Mapping[str, Any] = field(default_factory=dict)
 
 
 def canary(*steps: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -40,6 +43,20 @@ def canary(*steps: Mapping[str, Any]) -> Mapping[str, Any]:
 
 _ROLLING: Final[Mapping[str, Any]] = {"rolling": {}}
 _DIRECT: Final[Mapping[str, Any]] = {"direct": {}}
+_STICKY: Final[Mapping[str, Any]] = {"traffic": {"sticky": {"header": "x-user-id"}}}
+
+
+def _blue_green(probation: str, **how: Any) -> Mapping[str, Any]:
+    return {"blueGreen": how, "probation": probation}
+
+
+def _shadow(**how: Any) -> Mapping[str, Any]:
+    return {"shadow": {"mirror": 50, "canary": {"steps": [{"weight": 50, "hold": "2s"}]}} | how}
+
+
+def _ab_test(**how: Any) -> Mapping[str, Any]:
+    return {"abTest": {"weight": 50} | how}
+
 
 STRATEGIES: Final = (
     Strategy(
@@ -56,6 +73,13 @@ STRATEGIES: Final = (
         stops=(Stop(25, _ROLLING), Stop(50, _ROLLING), Stop(75, _ROLLING)),
     ),
     Strategy("direct", _DIRECT, stops=(Stop(0, _DIRECT),), is_guarded=False),
+    Strategy(
+        "blue-green",
+        _blue_green("10s", hold="2s"),
+        stops=(Stop(0, _blue_green("1h", pause=True)), Stop(100, _blue_green("1h"))),
+    ),
+    Strategy("shadow", _shadow(hold="2s"), stops=(Stop(0, _shadow(hold="2h")),)),
+    Strategy("A/B", _ab_test(hold="2s"), stops=(Stop(50, _ab_test(hold="2h")),), more=_STICKY),
 )
 
 
