@@ -16,6 +16,7 @@ import yaml
 
 from bench import demo
 from bench.conformance import cli as conformance
+from bench.rollouts import __main__ as bench_rollouts
 from bench.server import __main__ as bench_server
 from sandbox import cli
 from slipway_api import conditions, crd, names
@@ -137,6 +138,8 @@ def test_commands_of_dev_exist(path: Path, capsys: pytest.CaptureFixture[str]) -
                 assert len(words) <= 2, "report takes a ledger"
             elif words[:2] == ["bench", "server"]:
                 bench_server.parse(words[2:])
+            elif words[:2] == ["bench", "rollouts"]:
+                bench_rollouts.parse(words[2:])
             elif words[:1] == ["conformance"]:
                 conformance.parse(words[1:] or ["--help"])
             else:
