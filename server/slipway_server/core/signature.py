@@ -66,12 +66,13 @@ class Signature:
                 raise invalid(
                     f"input '{spec.name}': expected datatype {spec.datatype}, got {tensor.datatype}"
                 )
-            if not spec.accepts(tensor.array.shape):
+            array = tensor.array
+            if not spec.accepts(array.shape):
                 raise invalid(
                     f"input '{spec.name}': expected shape {list(spec.shape)} (-1 is any size), "
-                    f"got {list(tensor.array.shape)}"
+                    f"got {list(array.shape)}"
                 )
-            feed[tensor.name] = tensor.array
+            feed[spec.name] = array
         if len(feed) != len(specs):
             missing = _names(name for name in specs if name not in feed)
             raise invalid(f"missing input {missing}; this model takes {_names(specs)}")

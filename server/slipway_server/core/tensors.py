@@ -60,7 +60,7 @@ DTYPES: Final[Mapping[str, np.dtype[Any]]] = {
 _DATATYPES: Final[Mapping[str, Datatype]] = {datatype.value: datatype for datatype in Datatype}
 # How the standard library's arrays call the same numbers. They take no strings and no None, and
 # integer ones take no floats. numpy would widen all of a list to its longest string first.
-_TYPECODES: Final[Mapping[str, str]] = {
+_TYPECODES: Final[Mapping[Datatype, str]] = {
     Datatype.INT8: "b",
     Datatype.INT16: "h",
     Datatype.INT32: "i",
@@ -72,6 +72,13 @@ _TYPECODES: Final[Mapping[str, str]] = {
     Datatype.FP16: "f",  # and then narrowed
     Datatype.FP32: "f",
     Datatype.FP64: "d",
+}
+# With what numpy reads those, and what it has to make of them, if anything.
+_NUMBERS: Final[Mapping[str, tuple[str, np.dtype[Any], np.dtype[Any] | None]]] = {
+    datatype: (code, DTYPES[datatype], None)
+    if np.dtype(code) == DTYPES[datatype]
+    else (code, np.dtype(code), DTYPES[datatype])
+    for datatype, code in _TYPECODES.items()
 }
 # Tensors of one request: far more than models have, far fewer than would hold others up.
 TENSORS_MAX: Final = 1024
@@ -196,7 +203,7 @@ def from_values(header: Header, values: Sequence[object]) -> Tensor:
     shape, flat = _flattened(header.name, values)
     if shape != header.shape:
         _check_shape(header, shape, len(flat))
-    return Tensor(header.name, header.datatype, _reshaped(header, _array(header, flat)))
+    return Tensor(header.name, header.datatype, _array(header, flat))
 
 
 def from_array(header: Header, array: Array) -> Tensor:
@@ -213,7 +220,7 @@ def from_nested(name: str, datatype: Datatype, values: Sequence[object]) -> Tens
     """Make a tensor whose shape is that of its nested values."""
     shape, flat = _flattened(name, values)
     header = Header(name, datatype, shape)
-    return Tensor(name, datatype, _reshaped(header, _array(header, flat)))
+    return Tensor(name, datatype, _array(header, flat))
 
 
 def _flattened(name: str, values: Sequence[Any]) -> tuple[tuple[int, ...], Sequence[Any]]:
@@ -248,25 +255,31 @@ def _check_shape(header: Header, nested: tuple[int, ...], count: int) -> None:
 
 
 def _array(header: Header, values: Sequence[Any]) -> Array:
-    """A flat array of the datatype; a boolean among numbers is noticed if it comes first."""
-    if header.datatype is Datatype.BF16:
-        raise invalid(f"input '{header.name}': BF16 values can only be given as raw bytes")
-    if header.datatype is Datatype.BYTES:
-        return _of_type(header, values, str)
-    if header.datatype is Datatype.BOOL:
-        return _of_type(header, values, bool)
+    """As many values as the shape says; a boolean among numbers is noticed if it comes first."""
+    found = _NUMBERS.get(header.datatype)
+    if found is None:
+        return _reshaped(header, _no_numbers(header, values))
     if values and type(values[0]) is bool:
         raise _wrong_type(header)
+    typecode, dtype, wanted = found
     try:
-        array = np.frombuffer(
-            arrays.array(_TYPECODES[header.datatype], values), _TYPECODES[header.datatype]
-        )
+        numbers = arrays.array(typecode, values)
     except TypeError as err:
         raise _wrong_type(header) from err
     except OverflowError as err:
         raise _out_of_range(header) from err
+    try:
+        array: Array = np.ndarray(header.shape, dtype, numbers)
+    except ValueError as err:
+        raise _too_large(header) from err
     # Of FP16, what is beyond the range becomes infinite, as it does in the array of FP32.
-    return array.astype(DTYPES[header.datatype], copy=False)
+    return array if wanted is None else array.astype(wanted)
+
+
+def _no_numbers(header: Header, values: Sequence[Any]) -> Array:
+    if header.datatype is Datatype.BF16:
+        raise invalid(f"input '{header.name}': BF16 values can only be given as raw bytes")
+    return _of_type(header, values, bool if header.datatype is Datatype.BOOL else str)
 
 
 def _of_type(header: Header, values: Sequence[Any], wanted: type) -> Array:
@@ -289,8 +302,13 @@ def _reshaped(header: Header, array: Array) -> Array:
         return array
     try:
         return array.reshape(header.shape)
-    except ValueError as err:  # sizes beyond numpy's integers, beside one of 0
-        raise invalid(f"input '{header.name}': shape {list(header.shape)} is too large") from err
+    except ValueError as err:
+        raise _too_large(header) from err
+
+
+def _too_large(header: Header) -> ServingError:
+    """Sizes beyond numpy's integers, beside one of 0."""
+    return invalid(f"input '{header.name}': shape {list(header.shape)} is too large")
 
 
 def from_bytes(header: Header, raw: bytes | memoryview) -> Tensor:

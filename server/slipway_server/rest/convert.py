@@ -60,14 +60,13 @@ def decode(
         raise invalid("'inputs' must be a list of tensors")
     tensors.check_count(inputs, "inputs")
     tail = _NO_TAIL if header_length is None else _Tail(memoryview(body)[header_length:])
-    request_inputs = [_tensor(entry, tail) for entry in inputs]
+    request_inputs = tuple([_tensor(entry, tail) for entry in inputs])
     tail.close()
+    request_id = _request_id(fields.get("id"))
+    if len(fields) == 1 or fields.keys() <= _PLAIN:  # as most are
+        return InferenceRequest(model_name, model_version, request_id, request_inputs), _ALL_JSON
     outputs, by_output = _outputs(fields.get("outputs"))
-    request = InferenceRequest(
-        model_name, model_version, _request_id(fields.get("id")), tuple(request_inputs), outputs
-    )
-    if "parameters" not in fields and not by_output:
-        return request, _ALL_JSON
+    request = InferenceRequest(model_name, model_version, request_id, request_inputs, outputs)
     parameters = _parameters(fields.get("parameters"), "the request")
     is_binary = _flag(parameters, "binary_data_output", "the request")
     return request, Wanted(bool(is_binary), by_output)
@@ -130,13 +129,16 @@ class _Tail:
             raise invalid(f"{left} bytes follow the last binary input")
 
 
+_PLAIN: Final = {"id", "inputs"}  # of a request that asks for all outputs, in JSON
 _NO_TAIL: Final = _Tail(memoryview(b""))
 _ALL_JSON: Final = Wanted()
 
 
 def _parse(body: bytes) -> dict[str, Any]:
+    if len(body) < numbers.BYTES_MIN:
+        return _object(body)
     _check_values(body)
-    fields = numbers.parse(body) if len(body) >= numbers.BYTES_MIN else None
+    fields = numbers.parse(body)
     return _object(body) if fields is None else fields
 
 
