@@ -97,9 +97,11 @@ class Attempts:
     def end(self, attempt: Attempt, status: int, code: str, *, ended_ns: int) -> None:
         """Count and log it; called by `Attempt.end`."""
         response, seconds = attempt.response, attempt.seconds(ended_ns)
-        model = self._named(attempt)
-        self._metrics.ended(attempt.protocol, code=code, model=model, seconds=seconds)
-        if response is not None:
+        model: ModelKey
+        if response is None:
+            model = self._named(attempt)
+        else:
+            model = (response.model_name, response.model_version)
             # The same end as of the whole, or its parts would be more than it.
             self._metrics.answered(
                 attempt.protocol,
@@ -108,11 +110,10 @@ class Attempts:
                 decode_ns=attempt.decode_ns,
                 ended_ns=ended_ns,
             )
+        self._metrics.ended(attempt.protocol, code=code, model=model, seconds=seconds)
         if self._access_log is not None:
             self._access_log.write("end", attempt, status=status, seconds=round(seconds, 6))
 
     def _named(self, attempt: Attempt) -> ModelKey:
-        """Who answered, or would have; a client's own words are nobody."""
-        if attempt.response is not None:
-            return attempt.response.model_name, attempt.response.model_version
+        """Who would have answered; a client's own words are nobody."""
         return (attempt.target and self._known(*attempt.target)) or ("", "")

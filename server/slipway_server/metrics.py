@@ -80,14 +80,15 @@ class Metrics(Collector):
         was there for it. Times are of `time.perf_counter_ns`. A stage begins where the one before
         it ends.
         """
-        if response.times is None:
+        times = response.times
+        if times is None:
             return
         key = (protocol, code, response.model_name, response.model_version)
         found = self._stages.get(key)
         if found is None:
             found = self._stages[key] = _stages()
         decode, queue, compute, encode = found
-        queued_ns, began_ns, computed_ns = response.times
+        queued_ns, began_ns, computed_ns = times.queued_ns, times.began_ns, times.ended_ns
         decode.observe((queued_ns - decode_ns) * 1e-9)
         queue.observe((began_ns - queued_ns) * 1e-9)
         compute.observe((computed_ns - began_ns) * 1e-9)

@@ -30,10 +30,11 @@ class Entry:
     Times are of `time.perf_counter_ns`; `deadline_ns` None: nobody said how long the client waits.
     `arrays` are the outputs in the order of `specs`; `error` is there instead if it failed.
     `ran_with` is how many rows ran together. `done` is called on the loop once it has run.
+    `can_share`: it has rows, and all inputs have as many.
     """
 
     __slots__ = (
-        *("feed", "specs", "row_count", "key", "deadline_ns"),
+        *("feed", "specs", "row_count", "key", "can_share", "deadline_ns"),
         *("queued_ns", "began_ns", "ended_ns", "ran_with", "arrays", "error", "proof", "done"),
     )
 
@@ -47,9 +48,13 @@ class Entry:
     ) -> None:
         self.feed = feed
         self.specs = specs
-        arrays = feed.values()
-        self.row_count = next(iter(arrays)).shape[0] if is_batchable else 1
-        self.key: ShapeKey = tuple([array.shape[1:] for array in arrays])
+        shapes = [array.shape for array in feed.values()]
+        self.row_count = row_count = shapes[0][0] if is_batchable else 1
+        self.can_share = row_count > 0
+        for shape in shapes:
+            if shape[:1] != (row_count,):
+                self.can_share = False
+        self.key: ShapeKey = tuple([shape[1:] for shape in shapes])
         self.deadline_ns = deadline_ns
         self.queued_ns = time.perf_counter_ns()
         self.began_ns = self.ended_ns = 0
@@ -58,14 +63,6 @@ class Entry:
         self.error: Exception | None = None
         self.proof: bool | None = None
         self.done: Callable[[], None] | None = None
-
-    @property
-    def can_share(self) -> bool:
-        """Whether it has rows, and all inputs have as many."""
-        row_count = self.row_count
-        if row_count <= 0:
-            return False
-        return all(array.shape[0] == row_count for array in self.feed.values())
 
 
 def choose(waiting: Sequence[Entry], row_count_max: int) -> list[Entry]:
@@ -77,12 +74,12 @@ def choose(waiting: Sequence[Entry], row_count_max: int) -> list[Entry]:
     chosen, row_count = [first], first.row_count
     if row_count >= row_count_max or not first.can_share:
         return chosen
+    key, room = first.key, row_count_max - row_count
     for entry in islice(waiting, 1, None):
-        is_alike = entry.key == first.key and entry.can_share
-        if is_alike and row_count + entry.row_count <= row_count_max:
+        if entry.row_count <= room and entry.can_share and entry.key == key:
             chosen.append(entry)
-            row_count += entry.row_count
-            if row_count == row_count_max:
+            room -= entry.row_count
+            if not room:
                 break
     return chosen
 
@@ -95,11 +92,11 @@ def compute(backend: Backend, batch: Sequence[Entry], *, is_shared: bool = True)
     if is_shared and len(batch) > 1:
         began_ns = time.perf_counter_ns()
         try:
-            _together(backend, batch)
+            row_count = _together(backend, batch)
         except Exception:  # noqa: BLE001 - whose fault it is shows one by one
             pass
         else:
-            _stamp(batch, began_ns, sum(entry.row_count for entry in batch))
+            _stamp(batch, began_ns, row_count)
             return
     for entry in batch:
         began_ns = time.perf_counter_ns()
@@ -171,15 +168,20 @@ def _are_alike(one: Array, other: Array) -> bool:
     return np.array_equal(one, other)
 
 
-def _together(backend: Backend, batch: Sequence[Entry]) -> None:
-    names = list(dict.fromkeys(spec.name for entry in batch for spec in entry.specs))
+def _together(backend: Backend, batch: Sequence[Entry]) -> int:
+    """How many rows ran."""
+    # Most want all outputs: the same specs.
+    wanted = {id(entry.specs): entry.specs for entry in batch}.values()
+    names = list(dict.fromkeys(spec.name for specs in wanted for spec in specs))
     feed = {name: np.concatenate([entry.feed[name] for entry in batch]) for name in batch[0].feed}
     outputs = dict(zip(names, backend.infer(feed, names), strict=True))
-    row_count = sum(entry.row_count for entry in batch)
+    row_count = sum([entry.row_count for entry in batch])
     if any(array.shape[:1] != (row_count,) for array in outputs.values()):
         raise ServingError(ErrorKind.INTERNAL, "an output has not as many rows as the inputs")
+    cuts = {id(specs): [outputs[spec.name] for spec in specs] for specs in wanted}
     first = 0
     for entry in batch:
-        rows = slice(first, first + entry.row_count)
-        entry.arrays = [outputs[spec.name][rows] for spec in entry.specs]
-        first += entry.row_count
+        last = first + entry.row_count
+        entry.arrays = [whole[first:last] for whole in cuts[id(entry.specs)]]
+        first = last
+    return row_count

@@ -50,25 +50,21 @@ class Dataplane:
         self._limits = limits
         self._observe = observe
         self._schedulers: dict[Model, Scheduler] = {}
-        self._is_draining = False
+        # Whether the server is about to end: not ready, but it still answers. `drain` says so.
+        self.is_draining = False
 
     def queues(self) -> Mapping[tuple[str, str], Scheduler]:
         """Queues that have been used, by the name and the version of their model."""
         return {(model.name, model.version): each for model, each in self._schedulers.items()}
 
-    @property
-    def is_draining(self) -> bool:
-        """Whether the server is about to end: not ready, but it still answers."""
-        return self._is_draining
-
     def drain(self) -> None:
         """Stop being ready; inference goes on until the front ends are closed."""
-        self._is_draining = True
+        self.is_draining = True
 
     @property
     def is_ready(self) -> bool:
         """Whether all models that were asked for at the start take new traffic."""
-        return self._registry.is_ready and not self._is_draining
+        return self._registry.is_ready and not self.is_draining
 
     def is_model_ready(self, name: str, version: str | None) -> bool:
         """Whether this one does; NOT_FOUND for one that is not here."""
@@ -78,7 +74,7 @@ class Dataplane:
             if err.kind is ErrorKind.NOT_READY:
                 return False
             raise
-        return not self._is_draining
+        return not self.is_draining
 
     def model_metadata(self, name: str, version: str | None) -> ModelMetadata:
         """Signature and versions of a model."""
@@ -145,7 +141,7 @@ class Dataplane:
                 specs = signature.select([output.name for output in request.outputs])
             entry = Entry(feed, specs, is_batchable=signature.is_batchable, deadline_ns=deadline_ns)
             call = Call(model, request, entry, began_ns=began_ns, done=done)
-            call.submit(self._scheduler(model))
+            call.submit(self._schedulers.get(model) or self._scheduler(model))
         except ServingError:
             model.statistics.failed(time.perf_counter_ns() - began_ns)
             raise
@@ -173,17 +169,15 @@ class Dataplane:
         return call.response()
 
     def _scheduler(self, model: Model) -> Scheduler:
-        found = self._schedulers.get(model)
-        if found is None:
-            is_batchable = model.backend.signature.is_batchable
-            limits = self._limits if is_batchable else replace(self._limits, row_count_max=1)
-            found = self._schedulers[model] = Scheduler(
-                self._workers,
-                model.backend,
-                limits,
-                observe=partial(self._ran, model),
-                now_ns=time.perf_counter_ns,
-            )
+        is_batchable = model.backend.signature.is_batchable
+        limits = self._limits if is_batchable else replace(self._limits, row_count_max=1)
+        found = self._schedulers[model] = Scheduler(
+            self._workers,
+            model.backend,
+            limits,
+            observe=partial(self._ran, model),
+            now_ns=time.perf_counter_ns,
+        )
         return found
 
     def _ran(self, model: Model, batch: Sequence[Entry]) -> None:

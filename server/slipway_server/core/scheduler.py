@@ -175,7 +175,7 @@ class Scheduler:
         else:
             taken = set(batch)
             self._waiting = deque(entry for entry in self._waiting if entry not in taken)
-        self._waiting_rows -= sum(entry.row_count for entry in batch)
+        self._waiting_rows -= sum([entry.row_count for entry in batch])
 
     def _fail_late(self) -> None:
         """Answer those whose clients have given up by now, instead of computing for nobody."""
@@ -200,7 +200,7 @@ class Scheduler:
         if not batch[-1].ended_ns:
             self._fail_broken(batch)
         spent_ns = batch[-1].ended_ns - batch[0].began_ns
-        rows = sum(entry.row_count for entry in batch)
+        rows = sum([entry.row_count for entry in batch])
         weight = _SMOOTHING if self._batch_ns else 1.0
         self._batch_ns += weight * (spent_ns - self._batch_ns)
         self._batch_rows += weight * (max(rows, 1) - self._batch_rows)

@@ -51,9 +51,13 @@ class Statistics:
         """Count a request that was answered."""
         self.last_inference_ms = time.time_ns() // 1_000_000
         self.inference_count += row_count
-        self.success.add(whole_ns)
-        self.queue.add(queue_ns)
-        self.compute.add(compute_ns)
+        success, queue, compute = self.success, self.queue, self.compute
+        success.count += 1
+        success.ns += whole_ns
+        queue.count += 1
+        queue.ns += queue_ns
+        compute.count += 1
+        compute.ns += compute_ns
 
     def failed(self, whole_ns: int) -> None:
         """Count a request that was refused or failed."""

@@ -11,7 +11,7 @@ import struct
 from collections.abc import Container, Mapping, Sequence, Sized
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -115,7 +115,8 @@ class InferenceRequest:
     outputs: tuple[RequestedOutput, ...] = ()
 
 
-class Times(NamedTuple):
+@dataclass(slots=True)  # as above
+class Times:
     """When a request came to the queue, began to run and had run, by `time.perf_counter_ns`."""
 
     queued_ns: int
