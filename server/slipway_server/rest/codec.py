@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, Protocol
 
 from slipway_server.core.signature import Signature
@@ -64,11 +65,16 @@ class OpenInference:
                 header_length=body.header_length,
             )
 
-        def encode(response: InferenceResponse) -> Content:
-            content, header_length = convert.encode(response, wanted)
-            if header_length is None:
-                return Content(content)
-            length = (HEADER_LENGTH, str(header_length).encode())
-            return Content(content, asgi.OCTETS, (length,))
+        return request, _as_json if wanted is convert.ALL_JSON else partial(_as_wanted, wanted)
 
-        return request, encode
+
+def _as_json(response: InferenceResponse) -> Content:
+    return _as_wanted(convert.ALL_JSON, response)
+
+
+def _as_wanted(wanted: convert.Wanted, response: InferenceResponse) -> Content:
+    content, header_length = convert.encode(response, wanted)
+    if header_length is None:
+        return Content(content)
+    length = (HEADER_LENGTH, str(header_length).encode())
+    return Content(content, asgi.OCTETS, (length,))

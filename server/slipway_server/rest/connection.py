@@ -51,6 +51,10 @@ class Phase(Enum):
     END = auto()  # the client's; what it still sends is not looked at
 
 
+# Looked up once: every look into an enumeration costs as much as a call.
+_IDLE, _HEAD, _BODY, _ANSWER, _END = Phase
+
+
 class Connection(HttpToolsProtocol):
     """See the module. All methods are called on the event loop."""
 
@@ -58,13 +62,14 @@ class Connection(HttpToolsProtocol):
         super().__init__(**uvicorns)
         self._infer, self._limits = infer, limits
         self._stamp = b"%b: %b\r\n" % stamp
-        self._phase, self._since_s = Phase.IDLE, self.loop.time()
+        self._phase = _IDLE
+        self._since_s = self._came_s = self.loop.time()
         self._head_bytes_max = limits.head_bytes_max
         self._header_count_max = limits.header_count_max
         self._head_bytes = 0
         self._is_in_head = self._is_refused = False
         self._defaults: list[Header] | None = None
-        self._lines = b""
+        self._heads: dict[tuple[int, Header], bytes] = {}
 
     # What uvicorn's server and its protocol's base call.
 
@@ -93,6 +98,7 @@ class Connection(HttpToolsProtocol):
         if self._is_refused:
             return
         head = self.headers if self._is_in_head else None
+        self._came_s = self.loop.time()
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserUpgrade as upgrade:
@@ -121,7 +127,7 @@ class Connection(HttpToolsProtocol):
         if self.transport is None or self.transport.is_closing():
             return
         self._since_s = self.loop.time()
-        if self._phase is not Phase.END and (self.cycle is None or self.cycle.response_complete):
+        if self._phase is not _END and (self.cycle is None or self.cycle.response_complete):
             self._go_on()
 
     def send_400_response(self, msg: str) -> None:
@@ -137,8 +143,8 @@ class Connection(HttpToolsProtocol):
         self.expect_100_continue = False
         self._head_bytes = 0
         self._is_in_head = True
-        if self._phase is Phase.IDLE:
-            self._enter(Phase.HEAD)
+        if self._phase is _IDLE:
+            self._phase, self._since_s = _HEAD, self._came_s
 
     def on_url(self, url: bytes) -> None:
         """A part of the request line's URL."""
@@ -147,12 +153,12 @@ class Connection(HttpToolsProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header, or a trailer."""
-        name = name.lower()
-        self.headers.append((name, value))
+        name, headers = name.lower(), self.headers
+        headers.append((name, value))
         self._head_bytes += len(name) + len(value)
         if name == b"expect" and value.lower() == b"100-continue":
             self.expect_100_continue = True
-        if self._head_bytes > self._head_bytes_max or len(self.headers) > self._header_count_max:
+        if self._head_bytes > self._head_bytes_max or len(headers) > self._header_count_max:
             self._bound_head()
 
     def on_headers_complete(self) -> None:
@@ -160,7 +166,7 @@ class Connection(HttpToolsProtocol):
         if self._is_refused or self.parser.should_upgrade():
             return  # an upgrade is read again without that wish
         self._is_in_head = False
-        self._enter(Phase.BODY)
+        self._phase, self._since_s = _BODY, self._came_s
         if self._head_bytes > self._head_bytes_max:  # a request line without headers
             self._bound_head()
         elif self.parser.get_method() == b"POST":
@@ -180,7 +186,7 @@ class Connection(HttpToolsProtocol):
         """A part of the body."""
         if self._is_refused:
             return
-        self._since_s = self.loop.time()
+        self._since_s = self._came_s
         if isinstance(self.cycle, Exchange):
             self.cycle.feed(body)
         else:
@@ -190,8 +196,8 @@ class Connection(HttpToolsProtocol):
         """The request is whole."""
         if self._is_refused or self._is_in_head:  # of an upgrade, which the parser ends there
             return
-        if self._phase is Phase.BODY:
-            self._phase = Phase.ANSWER
+        if self._phase is _BODY:
+            self._phase = _ANSWER
         if isinstance(self.cycle, Exchange):
             self.cycle.complete()
         else:
@@ -229,44 +235,47 @@ class Connection(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """The answer is written: go on, once the client has taken most of it."""
         self.server_state.total_requests += 1
-        is_over = self._phase is Phase.END or self.transport.is_closing()
+        is_over = self._phase is _END or self.transport.is_closing()
         if not is_over and not self.flow.write_paused:
             self._go_on()
 
     def send(self, answer: Answer, *, keep_alive: bool, request_id: bytes | None) -> None:
         """Write a whole answer at once."""
-        content, defaults = answer.content, self.server_state.default_headers
+        content, body = answer.content, answer.content.body
+        defaults = self.server_state.default_headers
         if defaults is not self._defaults:  # uvicorn makes them anew when the date has changed
             self._defaults = defaults
-            lines = b"".join([b"%b: %b\r\n" % header for header in defaults])
-            self._lines = lines + self._stamp
-        parts = [
-            STATUS_LINE[answer.status],
-            self._lines,
-            b"%b: %b\r\n" % content.content_type,
-            b"content-length: %d\r\n" % len(content.body),
-        ]
-        if request_id is not None:
-            parts.append(b"x-request-id: %b\r\n" % request_id)
-        for header in (*content.headers, *answer.headers):
-            parts.append(b"%b: %b\r\n" % header)
-        parts.append(b"\r\n" if keep_alive else b"connection: close\r\n\r\n")
-        parts.append(content.body)
-        self.transport.write(b"".join(parts))
+            self._heads.clear()
+        kind = (answer.status, content.content_type)
+        head = self._heads.get(kind) or self._head(*kind)
+        more = b"" if request_id is None else b"x-request-id: %b\r\n" % request_id
+        if content.headers or answer.headers:
+            more += b"".join([b"%b: %b\r\n" % h for h in (*content.headers, *answer.headers)])
+        if not keep_alive:
+            more += b"connection: close\r\n"
+        self.transport.write(b"%bcontent-length: %d\r\n%b\r\n%b" % (head, len(body), more, body))
         if answer.must_close and self.transport.can_write_eof():
             # Closed with something unread, a connection is reset, and the answer may be lost.
             self._is_refused = True
-            self._enter(Phase.END)
+            self._enter(_END)
             self.transport.write_eof()
         elif not keep_alive:
             self.transport.close()
+
+    def _head(self, status: int, content_type: Header) -> bytes:
+        """How such answers begin, until the date changes."""
+        lines = [b"%b: %b\r\n" % header for header in (*(self._defaults or ()), content_type)]
+        head = self._heads[status, content_type] = b"".join(
+            (STATUS_LINE[status], *lines, self._stamp)
+        )
+        return head
 
     # Limits.
 
     @property
     def is_idle(self) -> bool:
         """Whether no request is on it."""
-        return self._phase is Phase.IDLE
+        return self._phase is _IDLE
 
     @property
     def since_s(self) -> float:
@@ -342,10 +351,10 @@ class Connection(HttpToolsProtocol):
         self.flow.resume_reading()
         if self.pipeline:
             cycle, app = self.pipeline.pop()
-            self._enter(Phase.BODY if cycle.more_body else Phase.ANSWER)
+            self._enter(_BODY if cycle.more_body else _ANSWER)
             self._start_asgi_task(cycle, app)
         else:
-            self._enter(Phase.HEAD if self._is_in_head else Phase.IDLE)
+            self._enter(_HEAD if self._is_in_head else _IDLE)
 
     def _enter(self, phase: Phase) -> None:
         self._phase, self._since_s = phase, self.loop.time()

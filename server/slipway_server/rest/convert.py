@@ -29,6 +29,9 @@ from slipway_server.rest import numbers
 _JSON: Final = orjson.OPT_SERIALIZE_NUMPY
 VALUES_MAX: Final = 2**23  # of JSON: half a gigabyte in lists, if they are small
 _PRIMITIVES: Final = (str, int, float, bool)
+# Looked up once: every look into an enumeration costs as much as a call.
+_BF16: Final = Datatype.BF16
+_BYTES: Final = Datatype.BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +67,7 @@ def decode(
     tail.close()
     request_id = _request_id(fields.get("id"))
     if len(fields) == 1 or fields.keys() <= _PLAIN:  # as most are
-        return InferenceRequest(model_name, model_version, request_id, request_inputs), _ALL_JSON
+        return InferenceRequest(model_name, model_version, request_id, request_inputs), ALL_JSON
     outputs, by_output = _outputs(fields.get("outputs"))
     request = InferenceRequest(model_name, model_version, request_id, request_inputs, outputs)
     parameters = _parameters(fields.get("parameters"), "the request")
@@ -131,7 +134,7 @@ class _Tail:
 
 _PLAIN: Final = {"id", "inputs"}  # of a request that asks for all outputs, in JSON
 _NO_TAIL: Final = _Tail(memoryview(b""))
-_ALL_JSON: Final = Wanted()
+ALL_JSON: Final = Wanted()
 
 
 def _parse(body: bytes) -> dict[str, Any]:
@@ -250,7 +253,7 @@ def encode(response: InferenceResponse, wanted: Wanted | None = None) -> tuple[b
     if response.request_id is not None:  # a null id breaks strict clients
         fields["id"] = response.request_id
     parts: list[bytes] = []
-    wanted = wanted or _ALL_JSON
+    wanted = wanted or ALL_JSON
     fields["outputs"] = [_output(tensor, wanted, parts) for tensor in response.outputs]
     header = orjson.dumps(fields, option=_JSON)
     if not parts:
@@ -259,10 +262,13 @@ def encode(response: InferenceResponse, wanted: Wanted | None = None) -> tuple[b
 
 
 def _output(tensor: Tensor, wanted: Wanted, parts: list[bytes]) -> dict[str, Any]:
-    fields = {"name": tensor.name, "datatype": tensor.datatype, "shape": tensor.array.shape}
-    if tensor.datatype is Datatype.BF16 or wanted.wants_bytes(tensor.name):
+    datatype, array = tensor.datatype, tensor.array
+    fields: dict[str, Any] = {"name": tensor.name, "datatype": datatype, "shape": array.shape}
+    if datatype is _BF16 or (wanted is not ALL_JSON and wanted.wants_bytes(tensor.name)):
         raw = tensors.to_bytes(tensor)
         parts.append(raw)
-        return fields | {"parameters": {"binary_data_size": len(raw)}}
-    flat = tensor.array.ravel()  # C-contiguous, as orjson wants it
-    return fields | {"data": flat.tolist() if tensor.datatype is Datatype.BYTES else flat}
+        fields["parameters"] = {"binary_data_size": len(raw)}
+    else:
+        flat = array.ravel()  # C-contiguous, as orjson wants it
+        fields["data"] = flat.tolist() if datatype is _BYTES else flat
+    return fields

@@ -111,14 +111,16 @@ class Exchange:
             self._denied = answer
 
     def _run(self) -> None:
-        parts, self._parts = self._parts, []
-        self._inference.run(parts[0] if len(parts) == 1 else b"".join(parts), self._answer)
+        parts = self._parts
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        parts.clear()
+        self._inference.run(body, self._answer)
 
     def _answer(self, answer: Answer) -> None:
         if self.response_complete:
             return
         self.response_complete = True
-        if answer.must_close or self._infer.is_draining:
+        if answer.must_close or self._infer.dataplane.is_draining:
             self.keep_alive = False  # so that no idle connection is left to be cut
         connection = self._connection
         connection.send(answer, keep_alive=self.keep_alive, request_id=self._request_id)

@@ -96,11 +96,6 @@ class InferPath:
         self.body_bytes_max: Final = body_bytes_max
         self._targets: dict[bytes, Target | None] = {}
 
-    @property
-    def is_draining(self) -> bool:
-        """Whether connections are to be closed after their answers."""
-        return self.dataplane.is_draining
-
     def target(self, url: bytes) -> Target | None:
         """The target of a request line's URL, or None; raises httptools' errors."""
         try:
@@ -143,9 +138,9 @@ class Inference:
         headers = self._headers
         try:
             request, self._encode = self._target.codec.decode(self._body(body))
-            self._call = self._path.dataplane.begin(
-                request, self._done, deadline_ns=_deadline_ns(headers.get(_TIMEOUT_MS))
-            )
+            timeout_ms = headers.get(_TIMEOUT_MS)
+            deadline_ns = None if timeout_ms is None else _deadline_ns(timeout_ms)
+            self._call = self._path.dataplane.begin(request, self._done, deadline_ns=deadline_ns)
         except ServingError as err:
             self._tell(refusal(err))
         except Exception:  # noqa: BLE001 - the border: whatever escapes becomes an answer
@@ -164,7 +159,9 @@ class Inference:
     def _done(self, call: Call) -> None:
         try:
             response = self._attempt.response = call.response()
-            answer = self._coded(self._encode(response))
+            content = self._encode(response)
+            is_small = len(content.body) < coding.BYTES_MIN
+            answer = Answer(200, content) if is_small else self._coded(content)
         except ServingError as err:
             answer = refusal(err)
         except Exception:  # noqa: BLE001 - as above
@@ -179,8 +176,6 @@ class Inference:
         tell(answer)
 
     def _coded(self, content: Content) -> Answer:
-        if len(content.body) < coding.BYTES_MIN:
-            return Answer(200, content)
         body, used = coding.encode(content.body, self._headers.get(b"accept-encoding", b""))
         if used is None:
             return Answer(200, content)
@@ -188,17 +183,12 @@ class Inference:
         return Answer(200, coded, ((b"content-encoding", used), _VARY))
 
     def _body(self, body: bytes) -> Body:
-        headers = self._headers
+        headers, target = self._headers, self._target
         coded = headers.get(b"content-encoding")
-        return Body(
-            body
-            if coded is None
-            else coding.decode(body, coded, bytes_max=self._path.body_bytes_max),
-            header_length(headers.get(HEADER_LENGTH)),
-            self._target.model_name,
-            self._target.model_version,
-            signature=self._signature,
-        )
+        if coded is not None:
+            body = coding.decode(body, coded, bytes_max=self._path.body_bytes_max)
+        length = header_length(headers.get(HEADER_LENGTH))
+        return Body(body, length, target.model_name, target.model_version, self._signature)
 
     def _signature(self) -> Signature:
         target = self._target
@@ -207,9 +197,9 @@ class Inference:
         ).signature
 
 
-def _deadline_ns(timeout_ms: bytes | None) -> int | None:
+def _deadline_ns(timeout_ms: bytes) -> int | None:
     """Until when the router waits, by `time.perf_counter_ns`; what makes no sense is not said."""
-    if timeout_ms is None or not timeout_ms.isdigit() or len(timeout_ms) > _DIGITS_MAX:
+    if not timeout_ms.isdigit() or len(timeout_ms) > _DIGITS_MAX:
         return None
     timeout_ns = int(timeout_ms) * 1_000_000
     return time.perf_counter_ns() + timeout_ns if timeout_ns else None
