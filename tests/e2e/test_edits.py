@@ -33,6 +33,7 @@ class Edited:
         self._numbers = count(1)
         self.number = 0
         self.asked: Object = {}
+        self.numbers: dict[str | None, int] = {}  # by revision
 
     def ask(self, *, new: bool = False, **more: Any) -> Object:
         """Apply another specification; `new` asks for another revision."""
@@ -45,7 +46,9 @@ class Edited:
         return self.asked
 
     def until(self, is_reached: Any, what: str) -> ModelDeploymentStatus:
-        return self.scene.until(EDITED, is_reached, what=what, timeout_s=STARTED_S)
+        status = self.scene.until(EDITED, is_reached, what=what, timeout_s=STARTED_S)
+        self.numbers.setdefault(status.candidate or status.stable, self.number)
+        return status
 
     def paused(self, **more: Any) -> ModelDeploymentStatus:
         """Bring a new candidate to where a person is asked."""
@@ -67,7 +70,7 @@ def edited(
     path: Path = tmp_path_factory.mktemp("edited") / "edited.jsonl"
     made = Edited(scene, source | {"uri": f"{store}/{found.file}"}, path)
     made.ask(new=True)
-    scene.serves(EDITED)
+    made.until(lambda s: s.phase == Phase.SERVING, "the first serves")
     samples = catalogue.samples(models.TUMOUR)
     with scene.load(EDITED, samples=samples, ledger=path, rate=RATE):
         yield made
@@ -133,9 +136,8 @@ def test_a_third_version_ends_a_shadow(edited: Edited, stable: str) -> None:
 
 
 def test_going_back_ends_the_rollout_and_blames_nobody(edited: Edited, stable: str) -> None:
-    number = edited.number
     second = edited.paused()
-    edited.number = number
+    edited.number = edited.numbers[stable]
     edited.ask()
 
     after = edited.until(lambda s: s.phase == Phase.SERVING and s.candidate is None, "as before")
@@ -256,7 +258,7 @@ def test_what_is_deleted_mid_way_leaves_nothing(scene: Scene) -> None:
     scene.apply(manifest(gone, steps=STEPS))
     scene.serves(gone)
     scene.apply(manifest(gone, version="2", steps=STEPS))
-    scene.until(gone, lambda s: s.phase == Phase.PAUSED, what="50 %", timeout_s=STARTED_S)
+    scene.until(gone, lambda s: s.weight.verified == 20, what="20 %", timeout_s=STARTED_S)
     scene.delete(gone)
 
     def left() -> list[str]:
