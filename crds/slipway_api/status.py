@@ -191,9 +191,9 @@ class RolloutState(ContractModel):
         Field(description="Index (from 0) of the step whose own pause was already answered."),
     ] = None
     step_index: Annotated[SmallCount, Field(description="Index of the step, from 0.")] = 0
-    setting: Annotated[
+    way: Annotated[
         SettingName,
-        Field(description="What the step asks of routers; a changed plan goes on where it does."),
+        Field(description="What the plan asked of routers up to this step: tells a changed plan."),
     ] = ""
     opened: Annotated[
         SettingName,

@@ -108,7 +108,7 @@ def _approve_refusal(now_course: Course, seen: Observation, command: Command) ->
     assert now_course.rollout is not None
     spec = seen.deployment.spec
     steps = plan.compile_strategy(spec.strategy, spec.compute.replicas)
-    index = steps.find(now_course.rollout)
+    index = steps.find(now_course.rollout, now_course.asked)
     asks = index < len(steps.steps) and steps.steps[index].pause
     if asks or spec.analysis.insufficient.then == "pause":
         return None

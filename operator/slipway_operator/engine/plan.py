@@ -111,18 +111,24 @@ class Plan:
             return 0
         return sum(step.setting.weight_percent <= weight_percent for step in self.steps)
 
-    def find(self, rollout: RolloutState) -> int:
+    def way_to(self, index: int) -> str:
+        """Name what is asked of routers up to a step: as long as it stays, no edit matters."""
+        names = "".join(step.setting.name for step in self.steps[: index + 1])
+        return hashlib.sha256(f"{index}{names}".encode()).hexdigest()[:10]
+
+    def find(self, rollout: RolloutState, asked_percent: int) -> int:
         """Find the step of a rollout in this plan, which may have been edited since.
 
-        Where its own step asks the same of routers, it stays; else it goes on at the first step
-        that asks the same, else above the weight that was passed.
+        It stays where the way up to it is the same. Else it goes on at the first step that asks
+        what every router was seen to do already, else above the weight that was passed.
         """
-        settings = [step.setting.name for step in self.steps]
-        index = rollout.step_index
-        if self.setting(index).name == rollout.setting and index <= len(settings):
-            return index
-        if rollout.setting in settings:
-            return settings.index(rollout.setting)
+        if rollout.way == self.way_to(rollout.step_index):
+            return rollout.step_index
+        if rollout.step_started_at is not None:
+            for index, step in enumerate(self.steps):
+                has_weight = step.setting.weight_percent == asked_percent
+                if has_weight and step.setting.opens == rollout.opened:
+                    return index
         return self.index_above(rollout.passed_weight)
 
     def opened(self, rollout: RolloutState) -> Setting:

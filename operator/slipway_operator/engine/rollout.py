@@ -49,11 +49,11 @@ def _follow_plan(now_course: Course, look: Look) -> Course:
     """Find the step again if the user changed the plan."""
     rollout = now_course.rollout
     assert rollout is not None
-    index = look.plan.find(rollout)
-    setting = look.plan.setting(index)
-    if index == rollout.step_index and setting.name == rollout.setting:
+    index = look.plan.find(rollout, now_course.asked)
+    way = look.plan.way_to(index)
+    if index == rollout.step_index and way == rollout.way:
         return now_course
-    found = course.with_rollout(now_course, step_index=index, setting=setting.name)
+    found = course.with_rollout(now_course, step_index=index, way=way)
     if index == rollout.step_index:
         return found
     # What a plan that begins anew had passed before counts no more.
@@ -309,7 +309,7 @@ def _leave_step(now_course: Course, look: Look) -> Course:
     return course.with_rollout(
         proven,
         step_index=following,
-        setting=look.plan.setting(following).name,
+        way=look.plan.way_to(following),
         passed_weight=step.setting.weight_percent,
         step_started_at=None,
     )

@@ -86,28 +86,37 @@ def test_a_shadow_never_gives_everything_even_behind_its_last_step() -> None:
     assert 0 == compiled({"shadow": {}}).setting(1).weight_percent
 
 
-def test_an_edit_that_leaves_the_step_as_it_is_moves_nothing() -> None:
+def test_an_edit_of_holds_and_of_what_comes_later_moves_nothing() -> None:
     before = compiled({"steps": [{"weight": 5}, {"hold": "2m"}, {"gate": True}, {"weight": 50}]})
     after = compiled({"steps": [{"weight": 5}, {"hold": "9m"}, {"gate": True}, {"weight": 60}]})
-    at = rollout(stepIndex=2, setting=before.setting(2).name, passedWeight=5)
+    at = rollout(stepIndex=2, way=before.way_to(2), passedWeight=5)
 
-    assert 2 == after.find(at)
+    assert 2 == after.find(at, 5)
 
 
 def test_an_edit_that_inserts_steps_goes_on_where_the_same_is_asked() -> None:
     before = compiled({"canary": {"steps": [{"weight": 5}, {"weight": 25}]}})
     after = compiled({"canary": {"steps": [{"weight": 5}, {"weight": 10}, {"weight": 25}]}})
-    at = rollout(stepIndex=1, setting=before.setting(1).name, passedWeight=5)
+    at = rollout(stepIndex=1, way=before.way_to(1), passedWeight=5, stepStartedAt=builders.START)
 
-    assert 2 == after.find(at)
+    assert 2 == after.find(at, 25)
+
+
+@pytest.mark.parametrize("asked", [0, 5])
+def test_a_step_that_routers_have_not_shown_yet_is_not_gone_on_at(asked: int) -> None:
+    before = compiled({"rolling": {}}, replicas=2)
+    after = compiled({"canary": {"steps": [{"weight": 5}, {"weight": 25}, {"weight": 50}]}})
+    at = rollout(stepIndex=0, way=before.way_to(0))
+
+    assert 0 == after.find(at, asked)
 
 
 def test_an_edit_that_asks_for_other_weights_goes_on_above_what_was_passed() -> None:
     before = compiled({"canary": {"steps": [{"weight": 5}, {"weight": 25}]}})
     after = compiled({"canary": {"steps": [{"weight": 1}, {"weight": 4}, {"weight": 30}]}})
-    at = rollout(stepIndex=1, setting=before.setting(1).name, passedWeight=5)
+    at = rollout(stepIndex=1, way=before.way_to(1), passedWeight=5, stepStartedAt=builders.START)
 
-    assert 2 == after.find(at)
+    assert 2 == after.find(at, 25)
 
 
 @pytest.mark.parametrize("strategy", [{"blueGreen": {}}, {"shadow": {}}])
@@ -115,16 +124,16 @@ def test_a_strategy_that_shows_something_before_any_weight_begins_anew(
     strategy: dict[str, Any],
 ) -> None:
     before = compiled({"canary": {"steps": [{"weight": 5}, {"weight": 25}]}})
-    at = rollout(stepIndex=1, setting=before.setting(1).name, passedWeight=5)
+    at = rollout(stepIndex=1, way=before.way_to(1), passedWeight=5, stepStartedAt=builders.START)
 
-    assert 0 == compiled(strategy).find(at)
+    assert 0 == compiled(strategy).find(at, 25)
 
 
 def test_scaling_moves_no_rollout() -> None:
     before, after = (compiled({"blueGreen": {}}, replicas=count) for count in (2, 5))
-    at = rollout(stepIndex=1, setting=before.setting(1).name)
+    at = rollout(stepIndex=1, way=before.way_to(1))
 
-    assert 1 == after.find(at)
+    assert 1 == after.find(at, 0)
 
 
 def test_what_an_edit_took_out_of_the_plan_is_closed() -> None:
