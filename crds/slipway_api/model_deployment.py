@@ -16,6 +16,7 @@ from slipway_api.base import (
 from slipway_api.model_source import ModelSource
 from slipway_api.names import NAME_LENGTH_MAX
 from slipway_api.rules import rule
+from slipway_api.static_answer import StaticAnswer
 from slipway_api.status import ModelDeploymentStatus
 from slipway_api.steps import (
     COOKIE_PATTERN,
@@ -79,6 +80,10 @@ class TrafficPolicy(ContractModel):
     sticky: Annotated[
         Sticky | None,
         Field(description="Who stays with the revision that answered; absent: nobody."),
+    ] = None
+    static_answer: Annotated[
+        StaticAnswer | None,
+        Field(description="What clients get when no revision can be reached; absent: an error."),
     ] = None
 
     @rule(

@@ -58,6 +58,7 @@ LISTENER_PORT_LAST: Final = 32767
 HEADER_REVISION: Final = "x-slipway-revision"
 HEADER_CONFIG: Final = "x-slipway-config"
 HEADER_ROUTER: Final = "x-slipway-router"
+HEADER_STATIC: Final = "x-slipway-static"  # answer: "true" where no revision could be reached
 HEADER_MIRROR: Final = "x-slipway-mirror"  # request: "true" on a copy whose answer is dropped
 HEADER_ATTEMPTS: Final = "x-envoy-attempt-count"  # answer: attempts the router made
 HEADER_DIGEST: Final = "x-slipway-digest"  # model metadata over REST: digest of the bytes served

@@ -102,7 +102,11 @@ FULL_SPEC: Final[Object] = {
         "maxBadAnswers": 50,
         "insufficient": {"after": "10m", "then": "pause"},
     },
-    "traffic": {"timeout": "1h", "retry": "unprocessed"},
+    "traffic": {
+        "timeout": "1h",
+        "retry": "unprocessed",
+        "staticAnswer": {"body": '{"outputs": [], "note": "50 %"}\n', "status": 503},
+    },
 }
 
 
@@ -298,6 +302,9 @@ REFUSED: Final = (
     Refused("spec.traffic.sticky", {"header": "x-slipway-user"}, "are removed from requests"),
     Refused("spec.traffic.sticky", {"header": "x-envoy-user"}, "are removed from requests"),
     Refused("spec.traffic.timeout", "61m", _TIMEOUT),
+    Refused("spec.traffic.staticAnswer", {"body": "[]"}, "spec.traffic.staticAnswer.body"),
+    Refused("spec.traffic.staticAnswer", {"body": "{" + 4096 * " " + "}"}, "staticAnswer.body"),
+    Refused("spec.traffic.staticAnswer", {"body": "{}", "status": 204}, "status must be one whose"),
 )
 
 TAKEN: Final = (

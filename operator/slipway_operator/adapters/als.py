@@ -31,7 +31,8 @@ class Answer:
     """What a client got. `config_hash` is the configuration that chose the revision.
 
     `revision` is the one that was tried last, None if the router answered by itself. `is_probe`:
-    somebody asked for the configuration. `began_at_s` is Unix time.
+    somebody asked for the configuration. `is_static`: no revision could be reached, so that it is
+    no good answer whatever its status. `began_at_s` is Unix time.
     """
 
     namespace: str
@@ -46,6 +47,7 @@ class Answer:
     attempt_count: int
     is_cut_by_client: bool
     is_probe: bool
+    is_static: bool
 
 
 class AccessLogServer:
@@ -223,6 +225,7 @@ def parse_answer(
         attempt_count=common.upstream_request_attempt_count,
         is_cut_by_client=_is_cut_by_client(common),
         is_probe=entry.request.path == names.CONFIG_PATH,
+        is_static=names.HEADER_STATIC in response.response_headers,
     )
 
 

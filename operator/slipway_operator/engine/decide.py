@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from slipway_api import names, status
+from slipway_api import names, static_answer, status
 from slipway_api.base import duration_s
 from slipway_api.conditions import Phase, Reason
 from slipway_api.model_deployment import Sticky
@@ -32,7 +32,7 @@ from slipway_operator.engine.actions import Action, Decision
 from slipway_operator.engine.course import Course, Stall
 from slipway_operator.engine.facts import Observation
 from slipway_operator.engine.podevents import FindingKind
-from slipway_operator.engine.traffic import Backend, StickyKey, Traffic
+from slipway_operator.engine.traffic import Backend, StaticAnswer, StickyKey, Traffic
 
 DRAIN_S: Final = 10.0  # without new requests before pods are told to end; they then drain again
 LOOK_AGAIN_S: Final = 5.0  # while pods start: deadlines of images and starts have no event
@@ -159,6 +159,7 @@ def _traffic(now_course: Course, seen: Observation) -> Traffic | None:
         sticky=_sticky(policy.sticky),
         mirror_percent=opened.mirror_percent if candidate is not None else 0,
         match=opened.match if candidate is not None else (),
+        static_answer=_static_answer(policy.static_answer),
     )
 
 
@@ -169,6 +170,10 @@ def _sticky(wanted: Sticky | None) -> StickyKey | None:
         return StickyKey("header", wanted.header)
     assert wanted.cookie is not None
     return StickyKey("cookie", wanted.cookie)
+
+
+def _static_answer(wanted: static_answer.StaticAnswer | None) -> StaticAnswer | None:
+    return None if wanted is None else StaticAnswer(wanted.body, wanted.status)
 
 
 def _backend(seen: Observation, revision: str | None) -> Backend | None:

@@ -15,6 +15,14 @@ class StickyKey:
 
 
 @dataclass(frozen=True, slots=True)
+class StaticAnswer:
+    """What REST clients get when no revision can be reached; `body` is a JSON object's text."""
+
+    body: str
+    status: int = 200
+
+
+@dataclass(frozen=True, slots=True)
 class Match:
     """What leads a request to the candidate whatever its weight: a header, or a cookie, that has
     exactly this value. Names of headers are in lower case.
@@ -83,7 +91,8 @@ class Traffic:
     requests but may still have some in flight: their clusters stay. `per_try_timeout_s` None means
     no limit below `timeout_s`. `salt` (the rollout's id) lets sticky shares of two rollouts begin
     with other keys. `is_logged` turns the access logs of this deployment on. `sticky` None draws
-    the share of each request by chance.
+    the share of each request by chance. `static_answer` None: clients get an error when nobody can
+    answer.
     """
 
     namespace: str
@@ -101,6 +110,7 @@ class Traffic:
     sticky: StickyKey | None = None
     mirror_percent: int = 0
     match: tuple[Match, ...] = ()
+    static_answer: StaticAnswer | None = None
 
     def __post_init__(self) -> None:
         assert 0 <= self.weight_percent <= 100, self.weight_percent

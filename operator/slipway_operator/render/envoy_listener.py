@@ -1,7 +1,8 @@
 """The listener of one ModelDeployment, and the runtime layer that switches its access logs.
 
 One port per deployment: whom a client means is said by the Service it called, never by Host.
-Nothing here depends on weights or revisions, so that a listener stays as it is during rollouts.
+Nothing here depends on weights or revisions, so that a listener stays as it is during rollouts: a
+changed one sheds its connections.
 """
 
 from collections.abc import Iterable
@@ -15,8 +16,10 @@ from envoy.config.core.v3 import (
     config_source_pb2,
     extension_pb2,
     grpc_service_pb2,
+    substitution_format_string_pb2,
 )
 from envoy.config.listener.v3 import listener_components_pb2, listener_pb2
+from envoy.config.route.v3 import route_components_pb2
 from envoy.extensions.access_loggers.grpc.v3 import als_pb2
 from envoy.extensions.filters.http.header_mutation.v3 import header_mutation_pb2
 from envoy.extensions.filters.http.router.v3 import router_pb2
@@ -34,7 +37,7 @@ from google.protobuf import any_pb2, wrappers_pb2
 from google.protobuf.message import Message
 
 from slipway_api import names
-from slipway_operator.engine.traffic import Traffic
+from slipway_operator.engine.traffic import StaticAnswer, Traffic
 from slipway_operator.render import envoy_names
 from slipway_operator.render.envoy_clusters import ads
 from slipway_operator.render.envoy_routes import HEADER_NO_RETRY
@@ -48,6 +51,8 @@ LOG_FLUSH_S: Final = 0.1
 LOG_BUFFER_BYTES: Final = 16_384
 IDLE_TIMEOUT_S_MIN: Final = 300.0
 RESERVED_PREFIXES: Final = ("x-slipway-", "x-envoy-")
+# No pod left to try; no connection to the last one; it broke the connection, or the stream.
+UNREACHED_FLAGS: Final = ("UH", "UF", "UC", "UR")
 _GRPC_STATUS: Final = "grpc-status"
 
 
@@ -94,6 +99,7 @@ def _connection_manager(
         ],
         access_log=[_log(traffic, LOG_ANSWERS)],
         early_header_mutation_extensions=[_ours_alone()],
+        local_reply_config=_own_answers(traffic.static_answer),
         use_remote_address=wrappers_pb2.BoolValue(value=True),  # for x-forwarded-for
         generate_request_id=wrappers_pb2.BoolValue(value=True),
         preserve_external_request_id=True,
@@ -122,6 +128,55 @@ def _ours_alone() -> extension_pb2.TypedExtensionConfig:
         name="envoy.http.early_header_mutation.header_mutation",
         typed_config=pack(early_mutation_pb2.HeaderMutation(mutations=removals)),
     )
+
+
+def _own_answers(
+    answer: StaticAnswer | None,
+) -> http_connection_manager_pb2.LocalReplyConfig | None:
+    """Answer in the place of revisions that could not be reached; what a pod said passes as it is.
+
+    The first mapper that fits is taken. A gRPC client would take the body for a message that ends
+    badly: it keeps UNAVAILABLE.
+    """
+    if answer is None:
+        return None
+    mark = base_pb2.HeaderValueOption(
+        header=base_pb2.HeaderValue(key=names.HEADER_STATIC, value="true"),
+        append_action=base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
+    )
+    mapper = http_connection_manager_pb2.ResponseMapper
+    text = substitution_format_string_pb2.SubstitutionFormatString(
+        text_format_source=base_pb2.DataSource(inline_string="%LOCAL_REPLY_BODY%"),
+        content_type="application/json",
+    )
+    return http_connection_manager_pb2.LocalReplyConfig(
+        mappers=[
+            mapper(filter=_all_of(_unreached(), _is_grpc()), headers_to_add=[mark]),
+            mapper(
+                filter=_unreached(),
+                status_code=wrappers_pb2.UInt32Value(value=answer.status),
+                body=base_pb2.DataSource(inline_string=answer.body),
+                body_format_override=text,  # what stands in the body is no format
+                headers_to_add=[mark],
+            ),
+        ]
+    )
+
+
+def _unreached() -> accesslog_pb2.AccessLogFilter:
+    flags = accesslog_pb2.ResponseFlagFilter(flags=UNREACHED_FLAGS)
+    return accesslog_pb2.AccessLogFilter(response_flag_filter=flags)
+
+
+def _is_grpc() -> accesslog_pb2.AccessLogFilter:
+    header = route_components_pb2.HeaderMatcher(
+        name="content-type", string_match=string_pb2.StringMatcher(prefix="application/grpc")
+    )
+    return accesslog_pb2.AccessLogFilter(header_filter=accesslog_pb2.HeaderFilter(header=header))
+
+
+def _all_of(*filters: accesslog_pb2.AccessLogFilter) -> accesslog_pb2.AccessLogFilter:
+    return accesslog_pb2.AccessLogFilter(and_filter=accesslog_pb2.AndFilter(filters=filters))
 
 
 def _router(traffic: Traffic) -> router_pb2.Router:
@@ -175,6 +230,7 @@ def _log(traffic: Traffic, log_name: str) -> accesslog_pb2.AccessLog:
             _GRPC_STATUS,
             "retry-after",
             names.HEADER_CONFIG,
+            *([names.HEADER_STATIC] if traffic.static_answer is not None else []),
         ],
         additional_response_trailers_to_log=[_GRPC_STATUS],
     )

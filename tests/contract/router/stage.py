@@ -295,6 +295,13 @@ async def admin(stage: Stage, path: str) -> str:
         return await answer.text()
 
 
+async def metrics(stage: Stage) -> str:
+    """Read what Prometheus would get from the first router."""
+    url = f"http://127.0.0.1:{stage.routers[0].health_port}/metrics"
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        return await answer.text()
+
+
 async def _steadily(count: int, rate: float, send: object) -> None:
     assert callable(send)
     began_s = time.monotonic()

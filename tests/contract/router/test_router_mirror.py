@@ -9,12 +9,13 @@ import pytest
 
 from slipway_api import names
 from slipway_api.analysis import Analysis
+from slipway_api.metrics import ROUTER_ANSWERS
 from slipway_operator.engine.attempts import Attempt, AttemptClass, classify
 from slipway_operator.engine.guard import TICK_S, Guard
 from slipway_operator.engine.verdicts import Verdict
 from slipway_operator.render.envoy_clusters import MIRROR_LIMIT
 from tests.contract.router.pods import Revision, until
-from tests.contract.router.stage import OWNER, Load, Stage, admin
+from tests.contract.router.stage import OWNER, Load, Stage, admin, metrics
 
 pytestmark = pytest.mark.contract
 
@@ -177,3 +178,16 @@ async def test_copies_and_shares_go_together(stage: Stage) -> None:
     assert load.error_count == 0
     assert load.revisions.total() == REQUESTS
     assert candidate.seen_count == REQUESTS + load.revisions[candidate.name]
+
+
+async def test_metrics_tell_copies_from_requests(stage: Stage) -> None:
+    _, candidate = await stage.canary(0, mirror_percent=100)
+    candidate.set_mode("500")
+    await stage.rest(10)
+    await stage.logged(20)
+
+    lines = [x for x in (await metrics(stage)).splitlines() if x.startswith(ROUTER_ANSWERS)]
+
+    failed = [x for x in lines if 'class="5"' in x]
+    assert ['envoy_cluster_name="ml~churn~r2~http~mirror"' in x for x in failed] == [True]
+    assert failed[0].endswith(" 10")

@@ -2,6 +2,7 @@
 
 from slipway_api.conditions import Phase
 from slipway_operator.engine.actions import PublishAddress
+from slipway_operator.engine.traffic import StaticAnswer
 from tests import builders
 from tests.unit.engine.worlds import World
 
@@ -54,3 +55,15 @@ def test_an_abort_ends_although_one_router_is_lost_and_the_other_is_late() -> No
     assert world.status.weight.asked == 0
     assert world.revisions[builders.revision("2")].replicas == 0
     assert world.published
+
+
+def test_routers_get_the_static_answer_and_its_edits() -> None:
+    world = World.serving()
+    answers = []
+    for wanted in ({"body": "{}"}, {"body": '{"a": 1}', "status": 503}, None):
+        world.ask(traffic={"staticAnswer": wanted})
+        traffic = world.step().traffic
+        assert traffic is not None
+        answers.append(traffic.static_answer)
+
+    assert [StaticAnswer("{}"), StaticAnswer('{"a": 1}', 503), None] == answers

@@ -14,7 +14,7 @@ from google.protobuf import any_pb2, descriptor_pb2, descriptor_pool, json_forma
 from hypothesis import given
 from hypothesis import strategies as st
 
-from slipway_operator.engine.traffic import Backend, Match, StickyKey, Traffic
+from slipway_operator.engine.traffic import Backend, Match, StaticAnswer, StickyKey, Traffic
 from slipway_operator.render import envoy, envoy_names, envoy_routes
 from slipway_operator.render.envoy_wire import CLUSTER, ENDPOINTS, LISTENER, ROUTES, Resource
 
@@ -49,6 +49,7 @@ CASES = {
         weight_percent=0,
         match=(Match("header", "x-beta", "on"), Match("cookie", "tester", "a.b")),
     ),
+    "listener-static": replace(TRAFFIC, static_answer=StaticAnswer('{"outputs": []}', 200)),
     "routes-nobody": replace(TRAFFIC, stable=None, candidate=None, weight_percent=0),
 }
 
@@ -85,8 +86,9 @@ def _of(traffic: Traffic, type_url: str) -> dict[str, Resource]:
 @pytest.mark.parametrize("case", CASES)
 def test_rendering_is_as_recorded(case: str) -> None:
     resources = envoy.resources(CASES[case])
-    if case.startswith("routes-"):
-        resources = tuple(r for r in resources if r.type_url == ROUTES)
+    kinds = {"routes": ROUTES, "listener": LISTENER}
+    only = kinds.get(case.split("-")[0])
+    resources = tuple(r for r in resources if only in (None, r.type_url))
     text = json.dumps(_decoded(resources), indent=1, sort_keys=True) + "\n"
     file = GOLDEN / f"{case}.json"
     if os.environ.get("SLIPWAY_UPDATE_GOLDEN"):
@@ -227,13 +229,37 @@ def test_promotion_keeps_the_chains_that_requests_in_flight_may_need() -> None:
     assert before == after
 
 
+_ROLLOUT_CHANGES: tuple[dict[str, Any], ...] = (
+    {},
+    {"weight_percent": 50},
+    {"mirror_percent": 10},
+    {"match": (Match("header", "x-beta", "on"),)},
+    {"salt": "x"},
+    {"stable": None},
+)
+
+
 def test_listener_stays_as_it_is_during_rollouts() -> None:
     versions = {
         next(iter(_of(replace(TRAFFIC, **change), LISTENER).values())).version
-        for change in ({}, {"weight_percent": 50}, {"salt": "x"}, {"stable": None})
+        for change in _ROLLOUT_CHANGES
     }
 
     assert len(versions) == 1
+
+
+def test_only_another_static_answer_changes_the_listener() -> None:
+    answers = (None, StaticAnswer("{}"), StaticAnswer("{}", 503), StaticAnswer('{"a": 1}'))
+    versions = {
+        (
+            answer,
+            _of(replace(TRAFFIC, static_answer=answer, **change), LISTENER)["ml/churn"].version,
+        )
+        for change in _ROLLOUT_CHANGES
+        for answer in answers
+    }
+
+    assert len(versions) == len(answers)
 
 
 def test_an_emptied_revision_has_an_empty_assignment() -> None:

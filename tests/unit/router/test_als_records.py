@@ -136,6 +136,14 @@ def test_a_probe_is_told_from_traffic() -> None:
     assert (answer.is_probe, answer.revision) == (True, None)
 
 
+def test_a_static_answer_is_told_from_a_good_one() -> None:
+    marked = 'response { response_headers { key: "x-slipway-static" value: "true" } }'
+
+    found = [parse_answer(_entry(text), "router-0", Clusters()) for text in ("", marked)]
+
+    assert [False, True] == [answer is not None and answer.is_static for answer in found]
+
+
 def _waits(text: str = "") -> bool:
     entry = _entry(text)
     attempt = _attempt(entry)
