@@ -86,7 +86,7 @@ class Panel:
         return {gate.question.name: gate.dump() for gate in self.gates}
 
     def load(self, states: dict[str, GateState]) -> None:
-        """Go on from a dump; a gate that is new or asks another question starts anew."""
+        """Go on from a dump; a gate that is new starts anew, one with another limit nearly so."""
         gates = []
         for gate in self.gates:
             state, restored = states.get(gate.question.name), Gate(gate.question)

@@ -1,11 +1,12 @@
 """Guards on duty: whom they judge, and what they forget when they are told to."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from slipway_api.analysis import Analysis
 from slipway_operator.engine.actions import Watch
 from slipway_operator.engine.guard import TICK_S
-from slipway_operator.shell.guards import Guards
+from slipway_operator.shell.guards import Guards, Owner
 from tests.unit.engine.streams import CANDIDATE, STABLE, START_S, attempt
 
 OWNER = ("ml", "churn")  # whose attempts `streams` makes
@@ -30,11 +31,11 @@ class NoPolls:
         return None
 
 
-def _guards() -> Guards:
+def _guards(wake: Callable[[Owner, bool], None] = lambda *_: None) -> Guards:
     return Guards(
         weight_percent=lambda _: 50,
         last_heard_s=lambda: 0.0,
-        wake=lambda *_: None,
+        wake=wake,
         polls=NoPolls(),
     )
 
@@ -77,3 +78,16 @@ def test_a_guard_that_is_told_of_another_step_keeps_its_conviction() -> None:
     view = guards.view(OWNER)
     assert view is not None
     assert view.failed is not None
+
+
+def test_a_budget_that_is_spent_is_told_at_once() -> None:
+    told: list[bool] = []
+    guards = _guards(lambda _, is_failed: told.append(is_failed))
+    guards.post(OWNER, replace(WATCH, analysis=Analysis(max_bad_answers=2)))
+    post = guards._posts[OWNER]
+
+    for number in range(2):
+        guards.observe(attempt(f"{number}", START_S, revision=CANDIDATE, status=500))
+        guards._tick(OWNER, post, is_alive=True)
+
+    assert [False, True] == told
