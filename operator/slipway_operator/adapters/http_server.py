@@ -14,20 +14,22 @@ STOP_TIMEOUT_S: Final = 2.0  # for answers under way; probes and scrapes come ag
 
 
 class HttpServer:
-    """Serves routes on one port, on every interface; belongs to one event loop."""
+    """Serves routes on one address and port; belongs to one event loop."""
 
-    def __init__(self, routes: Iterable[web.RouteDef], *, port: int) -> None:
+    def __init__(
+        self, routes: Iterable[web.RouteDef], *, port: int, address: str = "0.0.0.0"
+    ) -> None:
         """`port` 0 takes a free one."""
         app = web.Application(client_max_size=BODY_BYTES_MAX)
         app.add_routes(list(routes))
         app.on_response_prepare.append(_part_after_refusal)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=STOP_TIMEOUT_S)
-        self._port = port
+        self._address, self._port = address, port
 
     async def start(self) -> int:
         """Listen; gives the port. Raises OSError if it is taken."""
         await self._runner.setup()
-        await web.TCPSite(self._runner, "0.0.0.0", self._port).start()
+        await web.TCPSite(self._runner, self._address, self._port).start()
         host_and_port: tuple[str, int] = self._runner.addresses[0]
         return host_and_port[1]
 

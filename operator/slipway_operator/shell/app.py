@@ -133,7 +133,9 @@ class Operator:
             ads=self._ads,
             leads=self._leadership.may_serve,
         )
-        server = HttpServer(self._routes(), port=names.PORT_OPERATOR_HTTP)
+        server = HttpServer(
+            self._routes(), port=names.PORT_OPERATOR_HTTP, address=self._settings.bind_address
+        )
         await server.start()
         parts = (self._lead(stopped), self._vitals.run())
         tasks = [loop.create_task(self._guarded(part)) for part in parts]
@@ -171,7 +173,7 @@ class Operator:
         """Start in order: certificates, routers' server (held), state, release, events."""
         await _until_reached(self._keys.read)
         await self._xds.start(
-            f"0.0.0.0:{names.PORT_XDS}",
+            f"{self._settings.bind_address}:{names.PORT_XDS}",
             self._keys.credentials(),
             connection_s_max=self._keys.connection_s_max,
         )

@@ -29,7 +29,7 @@ class Settings:
     """`namespace` is the operator's own: routers and certificates are there. `pod` is its name.
 
     `prometheus_url` None: queries and alerts cannot be judged. `alerts_token_file` None: nobody may
-    call for a look at alerts.
+    call for a look at alerts. `bind_address` is where every port listens.
     """
 
     namespace: str
@@ -40,6 +40,7 @@ class Settings:
     prometheus_url: str | None = None
     certificate_life: timedelta = CERTIFICATE_LIFE_DEFAULT
     alerts_token_file: Path | None = None
+    bind_address: str = "0.0.0.0"
 
 
 def read(environment: Mapping[str, str]) -> Settings:
@@ -63,6 +64,7 @@ def read(environment: Mapping[str, str]) -> Settings:
         prometheus_url=_url(environment, "PROMETHEUS_URL"),
         certificate_life=_life(environment, "CERTIFICATE_LIFE"),
         alerts_token_file=Path(token) if token else None,
+        bind_address=environment.get(f"{PREFIX}BIND_ADDRESS", "") or "0.0.0.0",
     )
 
 

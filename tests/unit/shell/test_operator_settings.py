@@ -34,6 +34,7 @@ def test_every_setting_can_be_given() -> None:
             "SLIPWAY_OPERATOR_ALERTS_TOKEN_FILE": "/etc/token",
             "SLIPWAY_OPERATOR_LOG_FORMAT": "Text",
             "SLIPWAY_OPERATOR_CERTIFICATE_LIFE": "10m",
+            "SLIPWAY_OPERATOR_BIND_ADDRESS": "127.0.0.1",
         }
     )
 
@@ -41,6 +42,7 @@ def test_every_setting_can_be_given() -> None:
     assert Path("/etc/token") == read.alerts_token_file
     assert timedelta(minutes=10) == read.certificate_life
     assert "Always" == read.server.pull_policy
+    assert "127.0.0.1" == read.bind_address
     assert ("debug", "text") == (read.log_level, read.log_format)
 
 
