@@ -12,13 +12,17 @@ def resume(now_course: Course, seen: Observation) -> Course:
     """Keep the lower weight that routers were found with: a restart never raises one.
 
     Whoever lowered it, or took copies and matches away, died before it could say so in status, or
-    before routers were told of a raise. Either way the candidate earns the difference anew.
+    before routers were told of a raise. Either way the candidate earns the difference anew, step by
+    step: what convicted it may have been forgotten with the process.
     """
     found = seen.routing.found
     if seen.routing.applied is not None or now_course.rollout is None or found is None:
         return now_course
     asked = min(found.weight_percent, now_course.asked)
-    return course.with_rollout(replace(now_course, asked=asked), step_started_at=None)
+    lowered = course.with_rollout(replace(now_course, asked=asked), step_started_at=None)
+    if asked >= now_course.rollout.passed_weight:
+        return lowered
+    return course.with_rollout(lowered, passed_weight=asked, setting="")
 
 
 def withhold(traffic: Traffic | None, seen: Observation) -> Traffic | None:

@@ -88,3 +88,18 @@ def test_what_was_found_is_forgotten_with_the_first_push() -> None:
     stale = replace(seen, routing=replace(seen.routing, found=SHUT))
 
     assert decide(stale, world.now).status.weight.asked == 50
+
+
+def test_a_candidate_that_routers_were_told_to_leave_begins_at_the_first_step_again() -> None:
+    world = World.rolling(steps=[(20, "1s", False), (50, "60s", False)])
+    world.verdicts = (builders.verdict("failures", VerdictState.PASS),)
+    world.settle(seconds_max=30)
+    assert world.status.weight.asked == 50
+    killed_after_lowering(world, 0)
+    world.verdicts = ()
+    weights = []
+    for _ in range(4):
+        weights.append(world.step().status.weight.asked)
+        world.confirm()
+
+    assert weights == [0, 20, 20, 20]
