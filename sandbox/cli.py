@@ -13,7 +13,7 @@ from sandbox.programs import ProgramError
 Run = Callable[[argparse.Namespace], int]
 
 _NAME: Final = "dev"
-_CHECKS: Final = ("unit", "contract", "e2e", "faults")
+_CHECKS: Final = ("unit", "contract", "writes", "e2e", "faults")
 _INTERRUPTED: Final = 130
 
 
@@ -28,6 +28,8 @@ def main(argv: Sequence[str]) -> int:
             return commands.report(argv[1:])
         if argv and argv[0] == "conformance":
             return commands.conformance(argv[1:])
+        if argv and argv[0] == "proof":
+            return commands.proof(argv[1:])
         arguments = _parser().parse_args(argv)
         run: Run = arguments.run
         return run(arguments)
@@ -96,6 +98,7 @@ def _add_clients(add: Callable[..., argparse.ArgumentParser]) -> None:
     )
     text = "try a server against the Open Inference Protocol; see conformance --help"
     add(commands.status, "conformance", text=text)
+    add(commands.status, "proof", text="prove what is promised of the operator: proof writes")
 
 
 def _add_checks(add: Callable[..., argparse.ArgumentParser]) -> None:

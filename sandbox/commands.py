@@ -27,6 +27,7 @@ MYPY_PACKAGES: Final = (
 TESTS: Final = {
     "unit": ("tests/test_house.py", "tests/unit"),
     "contract": ("tests/contract",),
+    "writes": ("tests/writes",),
     "e2e": ("tests/e2e",),
     "faults": ("tests/faults",),
 }
@@ -36,7 +37,7 @@ WORKERS: Final = {
     "unit": ("--numprocesses=2", "--dist=worksteal"),
     "contract": ("--numprocesses=3", "--dist=loadfile"),
 }
-TESTS_OF_ALL: Final = ("unit", "contract", "e2e")  # faults take longer than one waits for
+TESTS_OF_ALL: Final = ("unit", "contract", "writes", "e2e")  # faults take longer than one waits for
 # Extras of pyproject.toml in each file of requirements/.
 LOCKS: Final = {
     "dev": ("operator", "server", "router", "dev"),
@@ -159,12 +160,22 @@ def conformance(arguments: Sequence[str]) -> int:
     return cli.main(arguments)
 
 
+def proof(arguments: Sequence[str]) -> int:
+    """Prove something at length: what `./dev proof WHAT` names."""
+    match arguments[:1]:
+        case ["writes"]:
+            return _python("tests.writes", *arguments[1:])
+        case _:
+            raise SandboxError("say what to prove: ./dev proof writes [--help]")
+
+
 def test(arguments: argparse.Namespace) -> int:
     """Run tests, after installing what they need; pytest's summary comes last."""
     log = Progress()
     tiers = TESTS_OF_ALL if arguments.tier == "all" else (arguments.tier,)
-    if "contract" in tiers:
+    if "contract" in tiers or "writes" in tiers:
         toolchain.kube_programs(log=log)
+    if "contract" in tiers:
         toolchain.helm_folder(log=log)
         venvs.ensure("s3server.txt", why="an S3 server that the model server is tried on", log=log)
     if "e2e" in tiers or "faults" in tiers:

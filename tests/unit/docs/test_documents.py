@@ -26,6 +26,7 @@ from slipway_server import settings, termination
 from slipway_server.core.errors import ErrorKind
 from slipway_server.rest import errors as rest_errors
 from slipway_server.rpc import errors as rpc_errors
+from tests.writes import __main__ as proof_of_writes
 
 TOP = Path(__file__).resolve().parents[3]
 DOCUMENTS = sorted((*TOP.glob("*.md"), *TOP.glob("docs/**/*.md")))
@@ -140,6 +141,8 @@ def test_commands_of_dev_exist(path: Path, capsys: pytest.CaptureFixture[str]) -
                 bench_server.parse(words[2:])
             elif words[:2] == ["bench", "rollouts"]:
                 bench_rollouts.parse(words[2:])
+            elif words[:2] == ["proof", "writes"]:
+                proof_of_writes.parse(words[2:])
             elif words[:1] == ["conformance"]:
                 conformance.parse(words[1:] or ["--help"])
             else:
