@@ -20,7 +20,7 @@ from tests.writes.gateway import Upstream
 from tests.writes.run import Ground, Point, Run, StuckError
 from tests.writes.writes import Fault, Write
 
-RUN_S_MAX: Final = 150.0
+RUN_S_MAX: Final = 240.0
 TRIES: Final = 3  # until the write comes that is to go wrong: two things at once have no order
 BESIDE: Final = 10  # runs at a time: they mostly wait, but on two processors not for ever
 

@@ -161,7 +161,8 @@ class PlayedRouter:
             if fate is Fault.CRASH_BEFORE:
                 self._crash()
                 return
-            wanted = await self._take(response)
+            # What is taken in is taken in whole, whoever crashes meanwhile.
+            wanted = await asyncio.shield(self._take(response))
             if fate is Fault.CRASH_AFTER:
                 self._crash()
                 return

@@ -27,7 +27,7 @@ Object = dict[str, Any]
 ROUTERS: Final = 2
 POLL_S: Final = 0.02
 QUIET_S: Final = 1.0  # without a write but the Lease's: nothing more comes by itself
-PHASE_S_MAX: Final = 60.0
+PHASE_S_MAX: Final = 90.0  # an operator looks at everything once a minute
 READY_S_MAX: Final = 20.0
 
 

@@ -15,8 +15,8 @@ from tests.writes.proof import Proof, Result
 
 pytestmark = pytest.mark.contract
 
-SAMPLE: Final = 75
-KILLS: Final = 5
+SAMPLE: Final = 60
+KILLS: Final = 4
 SEED: Final = 1
 STORIES: Final = proof.stories_of(stories.STRATEGIES)
 
