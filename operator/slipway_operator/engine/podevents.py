@@ -162,6 +162,9 @@ def _finding(pod: PodSeen, now_s: float, since_s: float) -> PodFinding:
     end = pod.terminated or pod.last_terminated
     if end is not None and end.at_s >= since_s:
         found = _ended(pod, end)
+        if found is not None and found.kind is FindingKind.STARTING:  # one more try, not for ever
+            late = _not_ready(pod, now_s)
+            return late if late.kind is FindingKind.EVIDENCE else found
         if found is not None:
             return found
     if pod.is_ready:

@@ -216,6 +216,21 @@ def test_a_pod_that_never_becomes_ready_is_evidence_at_the_deadline() -> None:
     assert _find(slow).reason is Reason.START_DEADLINE
 
 
+def test_a_container_that_ended_once_and_then_hangs_has_the_same_deadline() -> None:
+    end = Terminated(1, "Error", "", NOW_S - 500.0)
+    hangs = replace(
+        STARTING,
+        waiting_reason=None,
+        created_at_s=NOW_S - START_DEADLINE_S,
+        restarts=1,
+        last_terminated=end,
+    )
+
+    found = _find(hangs)
+
+    assert (found.kind, found.reason) == (FindingKind.EVIDENCE, Reason.START_DEADLINE)
+
+
 def test_a_pod_without_a_node_is_waited_for_however_long() -> None:
     pod = replace(
         STARTING, is_scheduled=False, is_node_ready=False, created_at_s=0.0, waiting_reason=None,
