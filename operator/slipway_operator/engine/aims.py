@@ -17,11 +17,7 @@ def obstacle(seen: Observation, target: str) -> Stall | None:
     """Find what keeps a new revision from being made, and what the user can do about it."""
     spec, where = seen.deployment.spec, _where(seen)
     if seen.conflicts:
-        taken = ", ".join(seen.conflicts)
-        return Stall(
-            Reason.NAME_CONFLICT,
-            f"{taken} exists and was not made for {where}; it is left alone: rename one of the two",
-        )
+        return _conflict(seen, ", ".join(seen.conflicts))
     if seen.routing.port is None:
         return Stall(
             Reason.NO_PORT,
@@ -35,6 +31,22 @@ def obstacle(seen: Observation, target: str) -> Stall | None:
             " spec.compute.pool (kubectl get computepools)",
         )
     return _without_room(seen, target)
+
+
+def _conflict(seen: Observation, taken: str) -> Stall:
+    return Stall(
+        Reason.NAME_CONFLICT,
+        f"{taken} exists and was not made for {_where(seen)}; it is left alone: rename one of the"
+        " two",
+    )
+
+
+def _yield(now_course: Course, seen: Observation, target: str) -> Course:
+    """Stand still if something that what serves needs was made by somebody else meanwhile."""
+    name = seen.deployment.metadata.name
+    needed = (name, name + names.PREVIEW_SUFFIX, target)
+    taken = next((found for one in needed if (found := seen.stranger(one)) is not None), None)
+    return now_course if taken is None else replace(now_course, stall=_conflict(seen, taken))
 
 
 def _without_room(seen: Observation, target: str) -> Stall | None:
@@ -73,7 +85,7 @@ def aim(now_course: Course, seen: Observation, now: datetime) -> Course:
         message = f"the specification asks for {target} now"
         return course.abort(now_course, Reason.SUPERSEDED, message, now=now)
     if target == now_course.stable:
-        return now_course
+        return _yield(now_course, seen, target)
     if _is_shadowed(now_course, seen, target):
         return now_course
     rejection = now_course.rejection(target)
@@ -109,14 +121,14 @@ def _rollout_id(now_course: Course, target: str, generation: int, *, now: dateti
     is_again = any(
         entry.revision == target and entry.generation == generation for entry in now_course.history
     )
-    again = f"-{int(now.timestamp()):x}" if is_again else ""
+    again = f"-{int(now.timestamp() * 1000):x}" if is_again else ""
     return f"{target}-g{generation}{again}"[-63:]
 
 
 def _aim_first(now_course: Course, seen: Observation, target: str) -> Course:
     """Without anything that serves, whatever is asked for may come at once."""
     if now_course.candidate == target:
-        return now_course
+        return _yield(now_course, seen, target)
     stall = obstacle(seen, target)
     if stall is not None:
         return replace(now_course, stall=stall)

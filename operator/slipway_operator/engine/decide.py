@@ -193,6 +193,8 @@ def _publication(now_course: Course, seen: Observation, now: datetime) -> tuple[
     """Send clients to the routers that are known to serve them, and never to none."""
     if detachment.is_due(now_course.stable, seen):
         return detachment.lead_away(now_course, seen)
+    if seen.stranger(seen.deployment.metadata.name) is not None:
+        return ()
     routing = seen.routing
     if routing.port is None or routing.applied is None or routing.applied.stable is None:
         return ()
@@ -376,6 +378,9 @@ def _wake_at(now_course: Course, seen: Observation, now: datetime) -> datetime |
     memory = now_course.rollout
     if memory is not None and memory.unready_since is not None and memory.abort is None:
         times.append(memory.unready_since + timedelta(seconds=rollout.READINESS_LOST_S))
+    if memory is not None and memory.lowered_at is not None:
+        times.append(memory.lowered_at + timedelta(seconds=rollout.CONFIRM_S))
+    times = [at for at in times if at > now]  # a rollout that stands still may be past some
     active = (now_course.stable, now_course.candidate)
     is_starting = any(
         workload.replicas and len(workload.endpoints) < workload.replicas

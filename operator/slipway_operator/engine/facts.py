@@ -116,6 +116,10 @@ class Observation:
         """Look up what is kept of a revision."""
         return next((record for record in self.records if record.revision == revision), None)
 
+    def stranger(self, name: str | None) -> str | None:
+        """Look up an object of a name that we want which is not ours."""
+        return next((one for one in self.conflicts if one.endswith(f"/{name}")), None)
+
     def endpoint_count(self, revision: str | None) -> int:
         """Count the pods of a revision that answer."""
         workload = self.workload(revision)

@@ -4,6 +4,7 @@ It is no router's port on purpose. What people try out there is not what clients
 may be judged by it.
 """
 
+from slipway_api import names
 from slipway_operator.engine.actions import Action, LeadPreview, RemovePreview
 from slipway_operator.engine.course import Course
 from slipway_operator.engine.facts import Observation
@@ -18,5 +19,7 @@ def follow(now_course: Course, seen: Observation) -> tuple[Action, ...]:
         return (RemovePreview(),) if seen.preview is not None else ()
     wanted = now_course.candidate or now_course.stable
     if wanted is None or wanted == seen.preview or seen.record(wanted) is None:
+        return ()
+    if seen.stranger(seen.deployment.metadata.name + names.PREVIEW_SUFFIX) is not None:
         return ()
     return (LeadPreview(wanted),)

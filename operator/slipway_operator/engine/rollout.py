@@ -270,6 +270,10 @@ def _named(setting: Setting) -> str:
 
 
 def _wait_for_pods(now_course: Course, look: Look, target: Setting) -> Course:
+    taken = look.seen.stranger(now_course.candidate)
+    if taken is not None:
+        message = f"{taken} exists and was not made for this deployment; it is left alone"
+        return course.wait(now_course, Reason.NAME_CONFLICT, message)
     if look.hindrance is not None and look.ready_count >= target.pods:
         return course.wait(now_course, *look.hindrance)
     message = f"{_named(target)} needs {target.pods} ready candidate pods, {look.ready_count} are"

@@ -23,14 +23,15 @@ def revisions(now_course: Course, seen: Observation, now: datetime) -> tuple[Act
     known = {record.revision: record for record in seen.records}
     name = seen.deployment.metadata.name
     target = plan.wanted_revision(name, spec, now_course.chosen)
-    if target in active and target not in known and seen.pool is not None:
+    is_new = target in active and target not in known
+    if is_new and seen.pool is not None and seen.stranger(target) is None:
         number = 1 + max((record.number for record in seen.records), default=0)
         identity = plan.revision_name(name, spec)
         known[target] = Record(target, number, identity, spec.model.digest)
         wanted.append(actions.RecordRevision(target, number, identity))
     for revision in active:
         record, workload = known.get(revision), seen.workload(revision)
-        if record is None:
+        if record is None or seen.stranger(revision) is not None:
             continue
         if record.digest is None and workload is not None and workload.digest:
             wanted.append(actions.RecordDigest(revision, workload.digest))

@@ -263,3 +263,18 @@ def test_restart_of_nothing_is_refused() -> None:
     world.step()
 
     assert ("Refused", "nothing serves yet, so there is nothing to restart") == _answer(world)
+
+
+def test_two_trials_within_a_second_are_two_rollouts() -> None:
+    world = World.rolling()
+    ids = []
+    for nonce in ("1", "2"):
+        world.say("abort", of=NEW, nonce=f"a{nonce}")
+        world.settle()
+        world.say("retry", of=NEW, nonce=f"r{nonce}")
+        world.step()
+        assert world.status.rollout is not None
+        ids.append(world.status.rollout.id)
+        world.wait(0.2)
+
+    assert ids[0] != ids[1]

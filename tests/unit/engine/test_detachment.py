@@ -1,9 +1,12 @@
 """Slipway goes and comes back: somebody answers at every moment, and nothing goes on meanwhile."""
 
+from datetime import timedelta
+
 from slipway_api.conditions import ConditionType, Phase, Reason
 from slipway_api.status import ModelDeploymentStatus
 from slipway_operator.engine import actions
 from slipway_operator.engine.facts import Front
+from slipway_operator.engine.rollout import CONFIRM_S
 from tests import builders
 from tests.unit.engine.worlds import World
 
@@ -157,3 +160,31 @@ def test_a_first_revision_waits_as_well() -> None:
 
     assert world.status.stable is None
     assert not world.published
+
+
+def test_a_rollout_that_was_being_taken_back_is_looked_at_when_its_routers_are_late() -> None:
+    world = World.rolling()
+    for router in world.routers.values():
+        router.is_stuck = True
+    world.say("abort")
+    world.step()
+    world.is_detaching = True
+    world.published = ()
+
+    decision = world.step()
+
+    assert decision.wake_at is not None
+    assert decision.wake_at - world.now == timedelta(seconds=CONFIRM_S)
+
+
+def test_a_rollout_that_stands_still_is_not_looked_at_without_a_break() -> None:
+    world = World.rolling()
+    world.lose_readiness(CANDIDATE)
+    world.step()
+    world.is_detaching = True
+    world.wait(10.0)
+
+    decision = world.step()
+
+    assert decision.wake_at is not None
+    assert decision.wake_at > world.now
