@@ -53,7 +53,7 @@ class StatusWriter:
             return None
         metadata = deployment.metadata
         owner = (metadata.namespace, metadata.name)
-        if _words(before) == _words(after):
+        if words(before) == words(after):
             age_s = self._clock() - self._written_s.get(owner, float("-inf"))
             if age_s < NUMBERS_S:
                 return NUMBERS_S - age_s
@@ -117,7 +117,7 @@ def _rank(before: ModelDeploymentStatus, after: ModelDeploymentStatus) -> Rank:
     return Rank.LOWERING if after.weight.asked < before.weight.asked else Rank.WORDS
 
 
-def _words(status: ModelDeploymentStatus) -> Object:
+def words(status: ModelDeploymentStatus) -> Object:
     """Leave out what are numbers only: counts, rates and the sentences that quote them."""
     dump = status.model_dump(mode="json", exclude={"verdicts"})
     if dump["rollout"] is not None:

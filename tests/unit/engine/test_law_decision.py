@@ -223,4 +223,5 @@ def test_every_decision_obeys_the_laws(seen: Observation) -> None:
     decision = decide(seen, NOW)
 
     laws.check(seen, decision, NOW)
+    laws.status_keeps_its_bounds(decision.status)
     assert decide(seen, NOW) == decision

@@ -49,7 +49,7 @@ class Router:
     is_ready: bool = True
     is_stuck: bool = False
     is_lost: bool = False
-    does: object = None
+    does: "Shown | None" = None
 
 
 class World:
@@ -169,13 +169,17 @@ class World:
         if traffic is None or traffic.opening == SHUT:
             return None
         lower = [
-            replace(traffic.opening, weight_percent=each) for each in range(traffic.weight_percent)
+            replace(
+                traffic.opened(replace(traffic.opening, weight_percent=weight)),
+                per_try_timeout_s=limit_s,
+            )
+            for weight in range(traffic.weight_percent)
+            for limit_s in {traffic.per_try_timeout_s, None}
         ]
         alone = replace(traffic.opened(SHUT), salt="", per_try_timeout_s=None)
+        shut = replace(alone, salt=traffic.salt)
         ready = [router.does for router in self.routers.values() if router.is_ready]
-        found = (
-            each.opening for each in (alone, *map(traffic.opened, lower)) if _routes(each) in ready
-        )
+        found = (each.opening for each in (alone, shut, *lower) if routes(each) in ready)
         return next(found, None)
 
     def workload(self, revision: str) -> Workload:
@@ -193,7 +197,7 @@ class World:
     def routing(self) -> Routing:
         """Look at the routers."""
         ready = {name: router for name, router in self.routers.items() if router.is_ready}
-        wanted = None if self.applied is None else _routes(self.applied)
+        wanted = None if self.applied is None else routes(self.applied)
         unconfirmed = tuple(
             name
             for name, router in sorted(ready.items())
@@ -322,7 +326,7 @@ class World:
             return
         for router in self.routers.values():
             if not router.is_stuck and not router.is_lost:
-                router.does = _routes(self.applied)
+                router.does = routes(self.applied)
 
     # What the shell does.
 
@@ -338,12 +342,16 @@ class World:
         self.status_text = json.dumps(decision.status.to_wire())
         if decision.traffic is not None:
             self.applied = decision.traffic
-        self.watch = decision.watch
-        if self.watch is not None and self.watch.is_anew:
+        self.post(decision.watch)
+        for action in decision.actions[:action_count]:
+            self.carry_out(action)
+
+    def post(self, watch: Watch | None) -> None:
+        """Let the guard judge a rollout, or no longer."""
+        self.watch = watch
+        if watch is not None and watch.is_anew:
             self.verdicts = ()
         self._follow_sources()
-        for action in decision.actions[:action_count]:
-            self._act(action)
 
     def _follow_sources(self) -> None:
         """Let the gates that Prometheus answers follow the rollout."""
@@ -355,7 +363,8 @@ class World:
         else:
             self.source.follow(self.watch)
 
-    def _act(self, action: actions.Action) -> None:
+    def carry_out(self, action: actions.Action) -> None:
+        """Do to the cluster what an action asks for."""
         match action:
             case actions.RecordRevision(revision, number, identity):
                 self.records[revision] = number
@@ -423,12 +432,18 @@ class World:
         raise AssertionError(f"no rest after {ROUNDS_MAX} looks: {self.status_text}")
 
 
-def _routes(traffic: Traffic) -> object:
+# Stable, candidate, weight in percent, what else is in the routes (the rollout last), what opens it
+# besides weight.
+Shown = tuple[str | None, str | None, int, tuple[Any, ...], tuple[Any, ...]]
+
+
+def routes(traffic: Traffic) -> Shown:
     """What a router shows the hash of: everything but endpoints and log switches."""
-    candidate = traffic.candidate if traffic.weight_percent else None
+    candidate = traffic.candidate if traffic.opening != SHUT else None
     return (
         traffic.stable.revision if traffic.stable else None,
         candidate.revision if candidate else None,
         traffic.weight_percent,
         (traffic.timeout_s, traffic.per_try_timeout_s, traffic.retry, traffic.salt),
+        (traffic.mirror_percent, traffic.match),
     )
