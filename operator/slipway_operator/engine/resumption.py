@@ -22,7 +22,7 @@ def resume(now_course: Course, seen: Observation) -> Course:
     lowered = course.with_rollout(replace(now_course, asked=asked), step_started_at=None)
     if asked >= now_course.rollout.passed_weight:
         return lowered
-    return course.with_rollout(lowered, passed_weight=asked, setting="")
+    return course.with_rollout(lowered, passed_weight=asked, way="")
 
 
 def withhold(traffic: Traffic | None, seen: Observation) -> Traffic | None:
