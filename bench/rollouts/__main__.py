@@ -99,7 +99,7 @@ def recompute(report: Path, folder: Path) -> int:
 def _played(options: argparse.Namespace, folder: Path, *, log: Log) -> Iterator[Path]:
     """Play what is asked for; gives the ledger of each run."""
     catalogue = models.make(places.places().cache / "models")
-    wanted = [each for each in scenarios.SCENARIOS if each.name in options.scenarios]
+    wanted = [scenarios.scenario(name) for name in options.scenarios if name != IDLE]
     by = [strategies.strategy(name) for name in options.strategies]
     plays = list(scenarios.plays(by, wanted, repeats=options.repeats))
     with (
