@@ -149,7 +149,7 @@ def main_processes(pods: Sequence[str]) -> list[int]:
             if marks.isdisjoint((folder / "environ").read_bytes().split(b"\0")):
                 continue
             inner = re.search(r"^NSpid:.*\t(\d+)$", (folder / "status").read_text(), re.M)
-        except (FileNotFoundError, ProcessLookupError):
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
             continue
         if inner and inner[1] == "1":
             found.append(int(folder.name))
