@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
         old.unlink()
     log = Progress(sys.stdout)
     for played in _played(options, report.with_name(f"{report.stem}-work"), log=log):
-        name = f"{len(list(folder.iterdir())):03}{document.SUFFIX}"
+        name = document.next_name(folder)
         played.rename(folder / name)
         found = document.read(folder)
         report.write_text(document.to_json(found, commit=_commit()))

@@ -83,6 +83,12 @@ def read(folder: Path) -> Report:
     return Report(tuple(sorted(entries, key=lambda each: each.at)))
 
 
+def next_name(folder: Path) -> str:
+    """Name the next ledger: by the number after the last, whatever was removed before it."""
+    taken = [int(path.stem) for path in folder.glob(f"*{SUFFIX}")]
+    return f"{max(taken, default=-1) + 1:03}{SUFFIX}"
+
+
 def entry(path: Path) -> Entry:
     """Compute what one ledger proves."""
     lines = ledger.read(path)

@@ -221,6 +221,14 @@ def test_a_report_is_the_same_when_its_ledgers_are_read_again(tmp_path: Path):
     assert "MISSED  canary, errors, grpc: no requests were sent" in document.table(first)
 
 
+def test_a_ledger_never_takes_the_name_of_another(tmp_path: Path):
+    assert document.next_name(tmp_path) == "000.jsonl"
+
+    (tmp_path / "002.jsonl").touch()
+
+    assert document.next_name(tmp_path) == "003.jsonl"
+
+
 def test_every_strategy_is_promoted_undone_and_taken_back_at_each_of_its_stops():
     known = strategies.STRATEGIES
     found = list(scenarios.plays(known, scenarios.SCENARIOS, repeats=1))
