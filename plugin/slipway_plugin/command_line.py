@@ -120,6 +120,7 @@ def _add_plan(made: argparse.ArgumentParser) -> None:
 
 def _add_command(made: argparse.ArgumentParser, verb: str) -> None:
     made.add_argument("--timeout", default="10s", help="for the answer, default: %(default)s")
+    made.add_argument("--why", metavar="TEXT", help="kept in the history with who you are")
     if verb == "undo":
         made.add_argument("--to-revision", metavar="N", help="its number or name, see history")
         made.add_argument("--dry-run", action="store_true", help="show the change, make none")

@@ -53,6 +53,8 @@ SUPERSEDED: Final = "Superseded"
 SHADOWED: Final = "Shadowed"
 OUTCOMES: Final = (PROMOTED, ABORTED, SUPERSEDED, SHADOWED)
 
+PROBATION: Final = "Probation"  # a reason to wait
+
 READY: Final = "Ready"
 STALLED_CONDITION: Final = "Stalled"
 

@@ -137,6 +137,7 @@ class Deployment:
     candidate: str | None
     asked: int
     verified: int
+    mirror: int
     sides: tuple[Side, ...]
     step: Step | None
     waiting: Waiting | None
@@ -147,8 +148,22 @@ class Deployment:
     answer: Answer | None
     url: str
     abort: str
+    is_paused_by_person: bool
     rollout_started_at: datetime | None
     rollout_generation: int | None
+
+    @property
+    def is_in_probation(self) -> bool:
+        """Whether the candidate has everything, and stable is kept for a way back."""
+        return self.waiting is not None and self.waiting.reason == contract.PROBATION
+
+    @property
+    def shadow(self) -> Past | None:
+        """The rollout of the present specification, if it was a shadow and is over."""
+        last = self.history[0] if self.history else None
+        if last is None or self.candidate is not None or last.generation != self.generation:
+            return None
+        return last if last.outcome == contract.SHADOWED else None
 
     @property
     def is_seen(self) -> bool:
@@ -183,6 +198,7 @@ def read(found: Object) -> Deployment:
         candidate=status.get("candidate"),
         asked=weight.get("asked", 0),
         verified=weight.get("verified", 0),
+        mirror=weight.get("mirror", 0),
         sides=_sides(status),
         step=_step(status.get("step")),
         waiting=_waiting(status.get("waiting")),
@@ -193,6 +209,7 @@ def read(found: Object) -> Deployment:
         answer=_answer(answer) if answer else None,
         url=(status.get("address") or {}).get("url", ""),
         abort=f"{abort['reason']}: {abort.get('message', '')}" if abort else "",
+        is_paused_by_person=bool(rollout.get("paused")),
         rollout_started_at=time_of(rollout.get("startedAt")),
         rollout_generation=rollout.get("generation"),
     )

@@ -73,7 +73,7 @@ def _status(seen: Overview) -> Document:
         "exitCode": int(found.exit),
         "message": found.message,
         "revisions": [_side(seen, side) for side in of.sides],
-        "weight": {"asked": of.asked, "verified": of.verified},
+        "weight": {"asked": of.asked, "verified": of.verified, "mirror": of.mirror},
         "step": _step(seen),
         "waiting": _waiting(seen),
         "gates": [_gate(gate) for gate in of.gates],

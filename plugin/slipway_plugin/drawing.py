@@ -1,7 +1,7 @@
 """How people see a plan: as a table with times, and as a drawing with time to the right. Pure."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from slipway_plugin import contract, strategy, wording
@@ -13,7 +13,8 @@ LABEL: Final = 9  # columns before the drawing
 HEIGHT: Final = 4  # lines of the bars
 EIGHTHS: Final = " ▁▂▃▄▅▆▇█"
 DOTS: Final = "┈"
-MATCH_WIDTH_MAX: Final = 16
+MATCH_WIDTH_MAX: Final = 24
+DOTTED: Final = ("mirror", "match")  # go on over the steps that leave them as they are
 LAST_WIDTH_MIN: Final = 8
 ENDS: Final = {"promote": "promoted, stable", "stop": "shadow ends here"}
 
@@ -40,10 +41,10 @@ def picture(plan: Plan, *, width: int) -> list[Line]:
     cells.append({**end, "then": ENDS[plan.ends].partition(",")[0]})
     widths = _widths(plan, cells, room=width - LABEL)
     lines = [_label("", bar) for bar in _bars((*plan.steps, last), widths) if bar]
-    for name in ("weight", "mirror", "match", "pods", "hold", "until", "then"):
+    for name in ("weight", *DOTTED, "pods", "hold", "until", "then"):
         texts = [cell.get(name, "") for cell in cells]
         if any(texts):
-            lines.append(_label(name, _row(texts, widths, fill=DOTS if name == "mirror" else " ")))
+            lines.append(_label(name, _row(name, texts, widths)))
     return [Line(wording.clip(line, width)) for line in lines]
 
 
@@ -135,7 +136,7 @@ def _remarks_on_matches(plan: Plan) -> list[str]:
 
 def _cells(plan: Plan, step: Step) -> dict[str, str]:
     """What is written below the bar of a step."""
-    marks = " ".join(f"{each.name}={each.value}" for each in step.match)
+    marks = " or ".join(f"{each.name}={each.value}" for each in step.match)
     return {
         "weight": _percent(step.weight_percent),
         "mirror": _percent(step.mirror_percent) if step.mirror_percent else "",
@@ -156,14 +157,27 @@ def _asked(plan: Plan, step: Step) -> list[str]:
 
 def _widths(plan: Plan, cells: list[dict[str, str]], *, room: int) -> list[int]:
     """Give each step the columns that its words need, and more to those that last longer."""
-    needs = [max(map(len, cell.values())) + 2 for cell in cells]
-    needs[-1] = max(LAST_WIDTH_MIN, needs[-1])
+    needs = [LAST_WIDTH_MIN if cell is cells[-1] else 0 for cell in cells]
+    for name in {name for cell in cells for name in cell}:
+        for start, end, text in _runs(name, [cell.get(name, "") for cell in cells]):
+            each = -(-(len(text) + 2) // (end - start))
+            needs[start:end] = [max(each, need) for need in needs[start:end]]
     spare = room - sum(needs)
     if spare < 0:
         return _narrow(len(needs), room=room)
     parts = [math.log2(1 + step.hold_s / 60) for step in plan.steps] + [0.0]
     whole = max(sum(parts), 12.0)
     return [need + int(spare * part / whole) for need, part in zip(needs, parts, strict=True)]
+
+
+def _runs(name: str, texts: list[str]) -> Iterator[tuple[int, int, str]]:
+    """Find from where to where each text goes: one step, or all that leave a setting as it is."""
+    start = 0
+    for at in range(1, len(texts) + 1):
+        is_same = at < len(texts) and name in DOTTED and texts[at] == texts[start]
+        if not is_same:
+            yield start, at, texts[start]
+            start = at
 
 
 def _narrow(count: int, *, room: int) -> list[int]:
@@ -181,12 +195,14 @@ def _bars(steps: Iterable[Step], widths: list[int]) -> list[str]:
     return [line.rstrip() for line in lines]
 
 
-def _row(texts: list[str], widths: list[int], *, fill: str) -> str:
-    """Write a text below each bar, where it fits; `fill` goes on to the end of the bar."""
+def _row(name: str, texts: list[str], widths: list[int]) -> str:
+    """Write a text below each bar, where it fits; dots go on as long as the setting does."""
     cells = []
-    for text, size in zip(texts, widths, strict=True):
+    for start, end, text in _runs(name, texts):
+        size = sum(widths[start:end])
         shown = text if len(text) < size else ""
-        cells.append(shown + (fill if text else " ") * (size - len(shown) - 1) + " "[:size])
+        fill = DOTS if text and name in DOTTED else " "
+        cells.append(shown + fill * (size - len(shown) - 1) + " "[:size])
     return "".join(cells).rstrip()
 
 

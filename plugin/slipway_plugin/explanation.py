@@ -44,6 +44,8 @@ def because(seen: Overview) -> list[str]:
     ready = of.stated(contract.READY)
     if stalled is not None:
         said.append(f"Nothing goes on by itself ({stalled.reason}): {stalled.message}")
+    elif of.is_in_probation:
+        said.append(_probation(of))
     elif of.waiting is not None:
         said.append(f"It waits ({of.waiting.reason}): {of.waiting.message}")
     elif ready is not None:
@@ -51,14 +53,22 @@ def because(seen: Overview) -> list[str]:
     told = [gate for gate in of.gates if of.candidate is not None or gate.verdict == "fail"]
     said += [f"Gate {gate.name} says {gate.verdict}: {gate.message}" for gate in told]
     said += [f"Pod {pod.name} is not ready: {pod.state}" for pod in seen.pods if pod.is_troubled]
-    if of.history and of.history[0].outcome != contract.PROMOTED:
-        past = of.history[0]
+    past = of.history[0] if of.history else None
+    if past is not None and past.outcome == contract.SHADOWED:
+        said.append(
+            f"The last rollout, of {past.revision}, was a shadow: it passed and went, as it was"
+            " asked. Another strategy rolls it out."
+        )
+    elif past is not None and past.outcome == contract.PROMOTED and past.message:
+        said.append(f"The last rollout, of {past.revision}, was let through: {past.message}")
+    elif past is not None and past.outcome != contract.PROMOTED:
         said.append(
             f"The last rollout, of {past.revision}, ended as {past.outcome}:"
             f" {past.reason}: {past.message}"
         )
     if of.answer is not None and not of.answer.is_accepted:
-        said.append(f"The last command, {of.answer.value}, was refused: {of.answer.message}")
+        what = of.answer.value.partition("#")[0]
+        said.append(f"The last command, {what}, was refused: {of.answer.message}")
     return said
 
 
@@ -68,7 +78,7 @@ def advice(seen: Overview) -> list[str]:
     where = f"{of.name} -n {of.namespace}"
     steer = {
         contract.ROLLING_OUT: ("promote", "pause", "abort"),
-        contract.PAUSED: ("resume", "promote", "abort"),
+        contract.PAUSED: ("resume" if of.is_paused_by_person else "approve", "promote", "abort"),
     }
     found = [f"{SLIPWAY} {verb} {where}" for verb in steer.get(of.phase, ())]
     if of.phase == contract.ROLLED_BACK:
@@ -109,9 +119,23 @@ def _traffic(seen: Overview) -> str:
         return f"{of.name} is {of.phase}: its first revision does not serve yet."
     if of.candidate is None:
         return f"{of.name} is {of.phase}: {_revision(seen, of.stable)} serves everything."
+    new, old = _revision(seen, of.candidate), _revision(seen, of.stable)
+    if of.verified == 100:
+        return f"{of.name} is {of.phase}: candidate {new} gets everything, stable {old} is kept."
+    copies = f" and copies of {of.mirror} %" if of.mirror else ""
     return (
-        f"{of.name} is {of.phase}: candidate {_revision(seen, of.candidate)} gets"
-        f" {of.verified} % of live traffic, stable {_revision(seen, of.stable)} the rest."
+        f"{of.name} is {of.phase}: candidate {new} gets {of.verified} % of live"
+        f" traffic{copies}, stable {old} the rest."
+    )
+
+
+def _probation(of: Deployment) -> str:
+    assert of.waiting is not None
+    until = of.waiting.until
+    when = f"until {until:%H:%M:%S} UTC" if until else "until the gates have passed"
+    return (
+        f"It is in probation {when}: {of.candidate} has everything, {of.stable} keeps its pods and"
+        " gets all traffic back the moment a gate fails."
     )
 
 

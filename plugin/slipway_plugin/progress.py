@@ -42,7 +42,8 @@ def standing(now: Deployment) -> Progress:
         return Progress(Exit.UNDER_WAY, message)
     ready = now.stated(contract.READY)
     if ready is not None and ready.is_true:
-        return Progress(Exit.REACHED, ready.message)
+        said = f"{_shadowed(now.shadow)}; {ready.message}" if now.shadow else ready.message
+        return Progress(Exit.REACHED, said)
     stalled = now.condition(contract.STALLED_CONDITION)
     if stalled is not None:
         return Progress(Exit.TAKEN_BACK, f"{stalled.reason}: {stalled.message}")
@@ -116,10 +117,16 @@ def _replaced(waited: Awaited, now: Deployment) -> Progress:
     if own is not None and not is_running:
         if own.outcome == contract.PROMOTED:
             return Progress(Exit.REACHED, f"{own.revision} was promoted; replaced since")
+        if own.outcome == contract.SHADOWED:
+            return Progress(Exit.REACHED, _shadowed(own))
         if own.outcome == contract.ABORTED:
             return Progress(Exit.TAKEN_BACK, _told(own))
     message = f"generation {now.generation} took the place of {waited.generation}"
     return Progress(Exit.SUPERSEDED, message)
+
+
+def _shadowed(past: Past) -> str:
+    return f"{past.revision} has passed its shadow and is gone, as it was asked"
 
 
 def _told(past: Past) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from slipway_plugin import contract, wording
+from slipway_plugin import contract, progress, wording
 from slipway_plugin.deployment import Deployment, Gate, Past, Revision, Side
 from slipway_plugin.overview import Overview, Pod
 
@@ -36,6 +36,7 @@ STYLES: Final = {
     "fail": BAD,
     contract.PROMOTED: GOOD,
     contract.ABORTED: BAD,
+    contract.SHADOWED: GOOD,
 }
 
 
@@ -52,9 +53,10 @@ def status(seen: Overview, now: datetime, *, width: int, is_wide: bool = False) 
     width = max(width, WIDTH_MIN)
     of = seen.deployment
     lines = [Line(wording.clip(_headline(seen, now), width), STYLES.get(of.phase, ""))]
-    lines += _why(of, now, width=width)
+    lines += _why(seen, now, width=width)
     if of.candidate is not None and of.stable is not None:
         observed = f"asked {of.asked} %, verified {of.verified} % at every router"
+        observed += f"; copies of {of.mirror} %" if of.mirror else ""
         lines += _labelled("traffic", observed, width=width)
     lines += [Line(text) for text in _sides(seen, width=width, is_wide=is_wide)]
     lines += _gates(of, width=width)
@@ -81,8 +83,8 @@ def listing(found: Iterable[Overview], *, width: int, has_namespace: bool) -> li
             of.phase,
             short(seen, of.stable),
             short(seen, of.candidate),
-            f"{of.verified} %" if of.candidate else "–",
-            _reason(of),
+            _share(of) if of.candidate else "–",
+            _reason(seen, now=None),
         )
         rows.append((of.namespace, *row) if has_namespace else row)
         styles.append(STYLES.get(of.phase, ""))
@@ -97,7 +99,7 @@ def history(seen: Overview, now: datetime, *, width: int) -> list[Line]:
     lines = [Line(f"{of.name}  {of.namespace}   rollouts, the newest first")]
     if not of.history:
         lines.append(Line("  none has ended yet; the first revision has no rollout"))
-    lines += _rollouts(seen, of.history, now, width=width)
+    lines += _rollouts(seen, now, width=width)
     lines.append(Line(""))
     lines.append(Line("kept revisions (kubectl slipway undo --to-revision N)"))
     rows = [
@@ -142,26 +144,38 @@ def _headline(seen: Overview, now: datetime) -> str:
     return "  ".join(parts)
 
 
-def _reason(of: Deployment) -> str:
+def _share(of: Deployment) -> str:
+    return f"{of.verified} %" + (f", copies {of.mirror} %" if of.mirror else "")
+
+
+def _reason(seen: Overview, *, now: datetime | None) -> str:
+    """Say in a line why it is not ready; `now` None: times are not shown."""
+    of = seen.deployment
     if not of.is_seen:
         return "not looked at yet"
+    if of.waiting is not None and of.is_in_probation:
+        new, old = short(seen, of.candidate), short(seen, of.stable)
+        end = of.waiting.until
+        till = f" until {wording.until(end, now)}" if end and now else ""
+        return f"{contract.PROBATION}: {new} has everything; {old} is kept{till}"
     if of.waiting is not None:
         return f"{of.waiting.reason}: {of.waiting.message}"
     ready = of.stated(contract.READY)
     return f"{ready.reason}: {ready.message}" if ready and not ready.is_true else ""
 
 
-def _why(of: Deployment, now: datetime, *, width: int) -> list[Line]:
+def _why(seen: Overview, now: datetime, *, width: int) -> list[Line]:
     """Say why nothing goes on just now, what is had and needed, and until when."""
+    of = seen.deployment
     if not of.is_seen:
         text = f"the operator has not looked at generation {of.generation} yet"
         return _labelled("why", text, width=width)
     ready = of.stated(contract.READY)
     if ready is not None and ready.is_true:
-        return _labelled("why", ready.message, width=width)
+        return _labelled("why", progress.standing(of).message, width=width)
     if of.waiting is None and ready is None:
         return []
-    text = of.abort or _reason(of)
+    text = of.abort or _reason(seen, now=now)
     stalled = of.condition(contract.STALLED_CONDITION)
     if stalled is not None:
         text = f"{stalled.reason}: {stalled.message}"
@@ -172,7 +186,10 @@ def _why(of: Deployment, now: datetime, *, width: int) -> list[Line]:
     if scarce is not None and scarce.need is not None and of.waiting and not is_paused:
         have, need = wording.count(scarce.have), wording.count(scarce.have + scarce.need)
         lines += _labelled("have / need", f"{have} of about {need} requests", width=width)
-    if of.waiting is not None and of.waiting.until is not None:
+    if of.is_in_probation:
+        text = f"{short(seen, of.candidate)} is stable; promote ends it now, abort goes back"
+        lines += _labelled("then", text, width=width)
+    elif of.waiting is not None and of.waiting.until is not None:
         lines += _labelled("until", wording.until(of.waiting.until, now), width=width)
     elif of.step is not None and of.step.ends_at is not None and of.step.ends_at > now:
         text = wording.until(of.step.ends_at, now)
@@ -184,7 +201,8 @@ def _why(of: Deployment, now: datetime, *, width: int) -> list[Line]:
 
 def _open_end(of: Deployment) -> str:
     if of.phase == contract.PAUSED:
-        return "a person says go on: resume, promote or abort"
+        verb = "resume" if of.is_paused_by_person else "approve"
+        return f"a person says go on: {verb}, promote or abort"
     return "that is so; there is no time limit"
 
 
@@ -272,19 +290,37 @@ def _pods(pods: tuple[Pod, ...], now: datetime, *, width: int) -> list[Line]:
 
 def _past(seen: Overview, now: datetime, *, width: int) -> list[Line]:
     found = seen.deployment.history[:HISTORY_SHOWN]
-    return _rollouts(seen, found, now, width=width, label="last")
-
-
-def _rollouts(
-    seen: Overview, found: tuple[Past, ...], now: datetime, *, width: int, label: str = ""
-) -> list[Line]:
-    rows: list[tuple[str, ...]] = []
-    for index, past in enumerate(found):
-        outcome = past.outcome + (", unproven" if past.is_unproven else "")
-        why = "" if past.outcome == contract.PROMOTED else f"{past.reason}: {past.message}"
-        row = (outcome, short(seen, past.revision), f"{wording.age(past.ended_at, now)} ago", why)
-        rows.append((label if index == 0 else "", *row) if label else row)
+    rows = [
+        ("last" if index == 0 else "", *_rollout(seen, past, now), _told(past))
+        for index, past in enumerate(found)
+    ]
     texts = wording.table(rows, width=width, indent="  ")
+    return _styled(texts, found)
+
+
+def _rollouts(seen: Overview, now: datetime, *, width: int) -> list[Line]:
+    """Show every rollout that has ended, with all that was said of it."""
+    found = seen.deployment.history
+    rows = [_rollout(seen, past, now) for past in found]
+    lines = []
+    heads = _styled(wording.table(rows, width=width, indent="  "), found)
+    for head, past in zip(heads, found, strict=True):
+        lines += [head, *(Line(f"    {text}") for text in wording.wrap(_told(past), width - 4))]
+    return lines
+
+
+def _rollout(seen: Overview, past: Past, now: datetime) -> tuple[str, ...]:
+    outcome = past.outcome + (", unproven" if past.is_unproven else "")
+    return (outcome, short(seen, past.revision), f"{wording.age(past.ended_at, now)} ago")
+
+
+def _told(past: Past) -> str:
+    """Say why; where all went well that is who let it through, if anybody was asked."""
+    is_well = past.outcome in (contract.PROMOTED, contract.SHADOWED)
+    return past.message if is_well else f"{past.reason}: {past.message}"
+
+
+def _styled(texts: list[str], found: tuple[Past, ...]) -> list[Line]:
     return [
         Line(text, STYLES.get(past.outcome, "")) for text, past in zip(texts, found, strict=True)
     ]

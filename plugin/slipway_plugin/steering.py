@@ -9,10 +9,10 @@ import os
 import sys
 from typing import Final
 
-from slipway_plugin import cluster, command_line, contract, deployment, going_back
+from slipway_plugin import cluster, command, command_line, contract, deployment, going_back
 from slipway_plugin.deployment import Answer
 from slipway_plugin.exits import Exit, PluginError
-from slipway_plugin.kubectl import Kubectl
+from slipway_plugin.kubectl import Failed, Kubectl
 from slipway_plugin.overview import Overview
 
 NONCE_BYTES: Final = 4
@@ -20,11 +20,11 @@ NONCE_BYTES: Final = 4
 
 def steer(arguments: argparse.Namespace) -> Exit:
     """Give a command and wait for the operator's answer."""
-    timeout_s = command_line.timeout_s(arguments)
+    timeout_s, why = command_line.timeout_s(arguments), command.why_of(arguments.why)
     kubectl = Kubectl(command_line.kubectl_flags(arguments))
     seen = cluster.one(kubectl, arguments.name)
     revision = arguments.revision or meant(seen, arguments.verb)
-    value = _command(arguments.verb, revision)
+    value = _command(kubectl, arguments.verb, revision, why=why)
     kubectl.write(
         *("annotate", contract.RESOURCE, arguments.name, "--overwrite"),
         f"{contract.ANNOTATION_COMMAND}={value}",
@@ -34,7 +34,7 @@ def steer(arguments: argparse.Namespace) -> Exit:
 
 def undo(arguments: argparse.Namespace) -> Exit:
     """Ask for a kept revision again: its specification, and which revision is meant."""
-    timeout_s = command_line.timeout_s(arguments)
+    timeout_s, why = command_line.timeout_s(arguments), command.why_of(arguments.why)
     kubectl = Kubectl(command_line.kubectl_flags(arguments))
     seen = cluster.one(kubectl, arguments.name)
     target = going_back.target(seen, arguments.to_revision)
@@ -45,7 +45,7 @@ def undo(arguments: argparse.Namespace) -> Exit:
     if arguments.dry_run:
         print(json.dumps(going_back.sections(seen, target), indent=2, ensure_ascii=False))
         return Exit.REACHED
-    value = _command("undo", target.name)
+    value = _command(kubectl, "undo", target.name, why=why)
     patch = going_back.patch(seen, target, command=value)
     kubectl.write(
         *("patch", contract.RESOURCE, arguments.name),
@@ -73,8 +73,11 @@ def meant(seen: Overview, verb: str) -> str:
     return found
 
 
-def _command(verb: str, revision: str) -> str:
-    return f"{verb}@{revision}#{os.urandom(NONCE_BYTES).hex()}"
+def _command(kubectl: Kubectl, verb: str, revision: str, *, why: str) -> str:
+    """Write the command, with who gives it where the cluster tells (Kubernetes 1.28 and newer)."""
+    (review,) = kubectl.read_all(("auth", "whoami"))
+    who = "" if isinstance(review, Failed) else command.who_of(review)
+    return command.value(verb, revision, nonce=os.urandom(NONCE_BYTES).hex(), who=who, why=why)
 
 
 def _await_answer(kubectl: Kubectl, name: str, value: str, *, timeout_s: float) -> Exit:

@@ -162,6 +162,50 @@ ROLLING: Final[Object] = {
 PAUSED: Final[Object] = ROLLING | {
     "phase": "Paused",
     "waiting": {"reason": "Paused", "message": "a person paused; resume, promote or abort"},
+    "rollout": ROLLING["rollout"] | {"paused": True},
+}
+ASKING: Final[Object] = ROLLING | {
+    "phase": "Paused",
+    "weight": {"asked": 0, "verified": 0, "mirror": 20},
+    "step": {"index": 1, "count": 2, "weight": 0, "startedAt": "2026-03-01T12:00:00Z"},
+    "waiting": {
+        "reason": "Paused",
+        "message": "step 1 asks a person: approve, promote or abort",
+    },
+}
+PROBATION: Final[Object] = ROLLING | {
+    "weight": {"asked": 100, "verified": 100},
+    "step": {"index": 3, "count": 3, "weight": 100, "startedAt": "2026-03-01T12:00:00Z"},
+    "waiting": {
+        "reason": "Probation",
+        "message": f"{NEW} has everything, {OLD} keeps its pods",
+        "until": "2026-03-01T12:10:00Z",
+    },
+    "replicas": {"stable": 2, "stableReady": 2, "candidate": 2, "candidateReady": 2},
+    "verdicts": [],
+}
+SHADOWED: Final[Object] = {
+    "phase": "Serving",
+    "stable": OLD,
+    "replicas": {"stable": 2, "stableReady": 2},
+    "conditions": [condition("Ready", "True", "Serving", message=f"{OLD} serves with 2 of 2 pods")],
+    "history": [
+        past(
+            "Shadowed",
+            generation=5,
+            reason="Shadowed",
+            message=f"{NEW} has passed its shadow, which was all that was asked",
+        )
+    ],
+}
+APPROVED: Final[Object] = SERVING | {
+    "history": [
+        past(
+            "Promoted",
+            generation=5,
+            message="approve: ada@example.org asked for it: scores look right",
+        )
+    ],
 }
 _BACK: Final = f"{NEW} was taken back (Errors): candidate failed 33 of 44 attempts (75 %)"
 ROLLED_BACK: Final[Object] = {
@@ -188,6 +232,10 @@ ALL: Final = {
     "serving": SERVING,
     "rolling": ROLLING,
     "paused": PAUSED,
+    "asking": ASKING,
+    "probation": PROBATION,
+    "shadowed": SHADOWED,
+    "approved": APPROVED,
     "rolled-back": ROLLED_BACK,
     "pending": PENDING,
     "unseen": UNSEEN,

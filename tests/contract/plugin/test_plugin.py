@@ -21,6 +21,11 @@ pytestmark = [pytest.mark.contract, pytest.mark.usefixtures("crds")]
 
 TIMEOUT_S: Final = 30.0
 POLL_S: Final = 0.05
+SAMPLES: Final = sorted(
+    path
+    for path in (Path(__file__).parents[3] / "manifests" / "samples").glob("*.yaml")
+    if "  strategy:\n" in path.read_text(encoding="utf-8")
+)
 
 
 class Place:
@@ -164,6 +169,18 @@ def test_a_command_is_an_annotation_and_its_answer_is_waited_for(place: Place) -
         assert ("because of the test" in output + said) == (result == "Refused")
 
 
+def test_a_command_says_who_gave_it_and_why(place: Place) -> None:
+    place.tell(samples.ROLLING)
+    review = json.loads(place.kubectl("auth", "whoami", "-o", "json"))
+    user = review["status"]["userInfo"]["username"].replace(":", "/")
+    asked = place.start("slipway", "promote", samples.NAME, *place.space, "--why", "it's = good")
+    value = answer(place, "Accepted", before=place.read())
+    _, said = asked.communicate(timeout=TIMEOUT_S)
+
+    assert asked.returncode == 0, said
+    assert value.partition(" ")[2] == f"{user}: it's = good"
+
+
 def answer(place: Place, result: str, *, before: Any) -> str:
     """Answer the next command as the operator would."""
     name = "slipway.dev/command"
@@ -256,15 +273,13 @@ def test_lists_are_by_namespace_and_label(place: Place) -> None:
     assert names(*place.space, "-l", "team=other") == []
 
 
-def test_a_plan_of_yaml_needs_kubectl_but_no_server(place: Place) -> None:
-    samples_folder = Path(__file__).parents[3] / "manifests" / "samples"
-    process = place.start(
-        *("slipway", "plan", "-f", str(samples_folder / "canary.yaml"), "-o", "json")
-    )
+@pytest.mark.parametrize("file", SAMPLES, ids=lambda file: file.stem)
+def test_a_plan_of_yaml_needs_kubectl_but_no_server(place: Place, file: Path) -> None:
+    process = place.start("slipway", "plan", "-f", str(file), "-o", "json")
     output, said = process.communicate(timeout=TIMEOUT_S)
 
     assert process.returncode == 0, said
-    assert [step["weight"] for step in json.loads(output)["steps"]] == [5, 25, 50]
+    assert json.loads(output)["strategy"] in file.read_text(encoding="utf-8")
 
 
 def test_completion_is_installed_for_kubectl_and_names_deployments(

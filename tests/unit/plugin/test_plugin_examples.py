@@ -5,10 +5,12 @@ from types import ModuleType
 
 import pytest
 
-from slipway_plugin import going_back, wording
+from slipway_plugin import command, going_back, wording
 
 
-@pytest.mark.parametrize("module", [going_back, wording], ids=lambda module: module.__name__)
+@pytest.mark.parametrize(
+    "module", [command, going_back, wording], ids=lambda module: module.__name__
+)
 def test_worked_examples_are_true(module: ModuleType) -> None:
     outcome = doctest.testmod(module)
 

@@ -34,6 +34,9 @@ def judged(first: Deployment, *later: Deployment, **asked: Any) -> progress.Prog
         (samples.PENDING, Exit.UNDER_WAY),
         (samples.UNSEEN, Exit.UNDER_WAY),
         (samples.PAUSED, Exit.PERSON),
+        (samples.ASKING, Exit.PERSON),
+        (samples.PROBATION, Exit.UNDER_WAY),
+        (samples.SHADOWED, Exit.REACHED),
     ],
 )
 def test_the_code_tells_where_a_deployment_stands(status: dict[str, Any], code: Exit) -> None:
@@ -55,6 +58,15 @@ def test_waiting_ends_when_the_change_serves() -> None:
     found = judged(seen(samples.UNSEEN), seen(samples.ROLLING), seen(samples.SERVING))
 
     assert found.exit is Exit.REACHED
+
+
+def test_a_shadow_that_was_to_end_there_is_a_success_with_words_of_its_own() -> None:
+    found = judged(seen(samples.ROLLING), seen(samples.SHADOWED))
+
+    assert found.exit is Exit.REACHED
+    assert f"{samples.NEW} has passed its shadow and is gone" in found.message
+    later = seen(samples.SHADOWED | {"observedGeneration": 6}, generation=6)
+    assert "shadow" not in judged(later).message
 
 
 def test_waiting_ends_when_the_change_is_taken_back_and_names_the_numbers() -> None:
@@ -92,6 +104,7 @@ def test_a_change_of_replicas_supersedes_nothing() -> None:
         ("Promoted", Exit.REACHED),
         ("Aborted", Exit.TAKEN_BACK),
         ("Superseded", Exit.SUPERSEDED),
+        ("Shadowed", Exit.REACHED),
     ],
 )
 def test_a_change_that_ended_before_anybody_waited_is_told_from_the_history(

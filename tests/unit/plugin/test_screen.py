@@ -99,6 +99,41 @@ def test_a_waiting_rollout_says_why_what_it_has_and_needs_and_until_when() -> No
     assert "until        12:30:00 UTC, in 27m" in text
 
 
+def test_a_probation_says_who_is_kept_and_until_when() -> None:
+    text = text_of(screen.status(seen("probation"), samples.NOW, width=80))
+
+    said = " ".join(text.split())
+    assert "Probation: 7 (1.3.0) has everything; 6 (1.2.9) is kept until 12:10:00 UTC" in said
+
+
+def test_copies_of_requests_are_shown_beside_the_weight() -> None:
+    of = seen("asking")
+
+    assert "every router; copies of 20 %" in text_of(screen.status(of, samples.NOW, width=80))
+    assert "0 %, copies 20 %" in text_of(screen.listing([of], width=80, has_namespace=False))
+
+
+def test_a_step_that_asks_a_person_is_answered_by_approve_and_a_pause_by_resume() -> None:
+    first = {name: explanation.advice(seen(name))[0] for name in ("asking", "paused")}
+
+    assert first["asking"].startswith("kubectl slipway approve churn")
+    assert first["paused"].startswith("kubectl slipway resume churn")
+
+
+def test_who_let_a_revision_through_stands_in_the_history() -> None:
+    text = text_of(screen.history(seen("approved"), samples.NOW, width=80))
+
+    assert "approve: ada@example.org asked for it: scores look right" in text
+
+
+def test_a_shadow_that_is_over_is_no_failure() -> None:
+    of = seen("shadowed")
+
+    lines = screen.history(of, samples.NOW, width=80)
+    assert [line.style for line in lines if line.text.startswith("  Shadowed")] == ["good"]
+    assert "was a shadow: it passed and went" in " ".join(explanation.because(of))
+
+
 def test_a_gate_of_a_query_shows_its_number_and_its_limit() -> None:
     gate = {"gate": "business", "verdict": "pass", "value": 0.93127, "limit": "min 0.9"}
     found = samples.deployment(samples.ROLLING | {"verdicts": [gate]})
