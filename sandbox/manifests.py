@@ -1,4 +1,4 @@
-"""Write what is made for and from the chart: definitions, dashboard, and the plain manifests.
+"""Write what is made for and from the chart: definitions, dashboard, the plain manifests, drawings.
 
 `python -m sandbox.manifests --write` after a change of `crds/` or `charts/`; `--check` in tests.
 For people who apply files instead of installing a chart: `manifests/install.yaml` holds everything
@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import yaml
 
-from sandbox import dashboards, places, programs, toolchain
+from sandbox import dashboards, places, programs, strategies_page, toolchain
 from sandbox.progress import silent
 from slipway_api import names
 
@@ -55,6 +55,7 @@ def files(checkout: Path) -> dict[Path, str]:
     expected[samples / "model_deployment.yaml"] = (
         GENERATED + MODEL_ABOUT + dump(map(sample, of_kind(objects, names.MODEL_DEPLOYMENT_KIND)))
     )
+    expected[checkout / strategies_page.PAGE] = strategies_page.text(checkout)
     return expected
 
 
