@@ -159,12 +159,12 @@ def _undo(play: Play) -> None:
 
 
 def _doom(doom: Doom) -> Callable[[Play], None]:
-    """What is asked for will never serve, unless it does already."""
+    """What is asked for will never serve, unless it has already."""
 
     def condemn(play: Play) -> None:
         stage = play.stage
         mine = stage.revisions.get(stage.target)
-        if mine is None or not any(pod.is_ready for pod in mine.pods.values()):
+        if mine is None or not any(pod.was_ready for pod in mine.pods.values()):
             stage.doomed[stage.target] = doom
 
     return condemn
