@@ -60,6 +60,8 @@ def test_blue_green_is_seen_through_its_preview_before_and_undone_at_once_after_
     paused = scene.until(
         BLUE, lambda s: s.phase == Phase.PAUSED, what="preview", timeout_s=STARTED_S
     )
+    # Nodes learn of a Service's pods by themselves, some time after the pods are ready.
+    eventually(lambda: scene.ask(preview).status == "200", what="the preview answers")
     shown = (scene.ask(BLUE.host), scene.ask(preview), scene.ask_rpc(preview))
     scene.command(BLUE, "approve")
     kept = scene.until(
