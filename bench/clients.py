@@ -65,11 +65,14 @@ class Reply:
 
 
 class Client(Protocol):
-    """One way to send row `index`; never raises for anything that a server or a network does."""
+    """One way to send row `index`; never raises for anything that a server or a network does.
+
+    `marks` are headers, or gRPC's metadata, by which this request is told from others.
+    """
 
     protocol: str
 
-    async def send(self, index: int, *, request_id: str, is_fresh: bool) -> Reply: ...
+    async def send(self, index: int, *, marks: Mapping[str, str], is_fresh: bool) -> Reply: ...
 
 
 class RestClient:
@@ -82,10 +85,10 @@ class RestClient:
         self._to = to
         self._idle: list[_Lane] = []
 
-    async def send(self, index: int, *, request_id: str, is_fresh: bool) -> Reply:
+    async def send(self, index: int, *, marks: Mapping[str, str], is_fresh: bool) -> Reply:
         lane = self._idle.pop() if self._idle and not is_fresh else _Lane(self._to)
         try:
-            return await lane.post(self._bodies[index], request_id)
+            return await lane.post(self._bodies[index], marks)
         finally:
             if is_fresh or len(self._idle) >= LANES_KEPT:
                 await lane.close()
@@ -115,8 +118,8 @@ class _Lane:
             trace_configs=[trace],
         )
 
-    async def post(self, body: bytes, request_id: str) -> Reply:
-        headers = {"content-type": "application/json", names.HEADER_REQUEST_ID: request_id}
+    async def post(self, body: bytes, marks: Mapping[str, str]) -> Reply:
+        headers = {"content-type": "application/json", **marks}
         try:
             async with self._session.post(self._url, data=body, headers=headers) as got:
                 self._router = got.headers.get(names.HEADER_ROUTER)
@@ -156,13 +159,13 @@ class GrpcClient:
         self._to = to
         self._channels = [_Channel(to) for _ in range(GRPC_CHANNELS)]
 
-    async def send(self, index: int, *, request_id: str, is_fresh: bool) -> Reply:
+    async def send(self, index: int, *, marks: Mapping[str, str], is_fresh: bool) -> Reply:
         message = self._messages[index]
         if not is_fresh:
-            return await self._channels[index % GRPC_CHANNELS].infer(message, request_id)
+            return await self._channels[index % GRPC_CHANNELS].infer(message, marks)
         channel = _Channel(self._to)
         try:
-            return await channel.infer(message, request_id)
+            return await channel.infer(message, marks)
         finally:
             await channel.close()
 
@@ -192,11 +195,11 @@ class _Channel:
         )
         self._router: str | None = None
 
-    async def infer(self, message: bytes, request_id: str) -> Reply:
+    async def infer(self, message: bytes, marks: Mapping[str, str]) -> Reply:
         if self._channel.get_state() is not grpc.ChannelConnectivity.READY:
             self._router = None  # what comes next goes over another connection
         router = self._router
-        metadata = ((names.HEADER_REQUEST_ID, request_id),)
+        metadata = tuple(marks.items())
         call = self._infer(message, timeout=self._timeout_s, metadata=metadata)
         try:
             response = await call

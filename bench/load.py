@@ -31,7 +31,10 @@ SECONDS_MAX: Final = 7200.0
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Where to, what, how fast, how long."""
+    """Where to, what, how fast, how long.
+
+    `user_header` names the header that says whose request it is; `users` take turns.
+    """
 
     to: Destination
     samples: Path
@@ -39,6 +42,8 @@ class Settings:
     rate: float
     seconds: float
     stops_on_eof: bool
+    user_header: str | None
+    users: int
 
 
 class Judge:
@@ -126,7 +131,8 @@ class Load:
         index = turn % self._row_count
         request_id = f"load-{number}"
         sent = time.time()
-        reply = await client.send(index, request_id=request_id, is_fresh=turn % every == every - 1)
+        marks = {names.HEADER_REQUEST_ID: request_id} | self._user(turn)
+        reply = await client.send(index, marks=marks, is_fresh=turn % every == every - 1)
         received = time.time() if reply.status is not None else None
         attempts = reply.headers.get(names.HEADER_ATTEMPTS)
         self._writer.write(
@@ -147,6 +153,11 @@ class Load:
                 is_connected=reply.is_connected,
             )
         )
+
+    def _user(self, turn: int) -> dict[str, str]:
+        """Say whose request it is: user 0, 1, … of so many, in turn, of either protocol."""
+        header = self._settings.user_header
+        return {header: f"user-{turn % self._settings.users}"} if header else {}
 
     async def _flush_regularly(self) -> None:
         while True:  # until `run` cancels it
@@ -208,12 +219,18 @@ def parse(argv: Sequence[str]) -> Settings:
         metavar="SECONDS",
         help="notice connections whose other end fell silent; default: as libraries do",
     )
+    parser.add_argument(
+        "--user-header", metavar="NAME", help="say in this header whose request it is: user-0, …"
+    )
+    parser.add_argument("--users", type=int, default=4, help="with it, default: %(default)s")
     options = parser.parse_args(argv)
     url = urllib.parse.urlsplit(options.target)
     if url.scheme != "http" or not url.hostname:
         parser.error(f"target must look like http://NAME.NAMESPACE, not {options.target}")
     if not 0 < options.rate <= RATE_MAX or not 0 < options.seconds <= SECONDS_MAX:
         parser.error(f"rate must be in 0..{RATE_MAX:g} and seconds in 0..{SECONDS_MAX:g}")
+    if options.users < 1:
+        parser.error(f"users must be at least 1, not {options.users}")
     authority = f"{url.hostname}:{url.port or names.SERVICE_PORT}"
     return Settings(
         to=Destination(
@@ -228,6 +245,8 @@ def parse(argv: Sequence[str]) -> Settings:
         rate=options.rate,
         seconds=options.seconds,
         stops_on_eof=options.stop_on_eof,
+        user_header=options.user_header,
+        users=options.users,
     )
 
 

@@ -15,11 +15,11 @@ from bench import breakage, changes, ledger, operators
 from bench.monitoring import Program
 from bench.rollouts.rows import CANDIDATE
 from bench.rollouts.scenarios import HELD, Break, Play
-from bench.rollouts.strategies import Strategy, strategy
+from bench.rollouts.strategies import Stop, Strategy, strategy
 from bench.scene import STARTED_S, Scene, eventually
 from bench.stage import Target
 from bench.trial import FIRST, HEALTHY, Models, Trial, names_of
-from slipway_api.conditions import Outcome
+from slipway_api.conditions import Outcome, Phase
 from slipway_api.status import ModelDeploymentStatus, Rollout
 
 NAMESPACE: Final = "rollouts"
@@ -66,7 +66,7 @@ class Player:
             self._prepare(trial, play)
             with self._broken_before(trial, play) as faults, ledger.Writer(trial.ledger) as writer:
                 rate = play.scenario.rate or self._measured.rate
-                with trial.load(rate=rate):
+                with trial.load(rate=rate, more=play.strategy.load):
                     trial.await_calm()
                     writer.write(
                         ledger.Run(
@@ -164,6 +164,8 @@ class Player:
         if play.scenario.breaks is Break.OPERATOR:
             view.await_news(shown, timeout_s=STARTED_S)
         with self._broken_meanwhile(trial, play, writer):
+            if play.strategy.is_approved and play.stop is None:
+                self._approve(trial)
             if play.scenario.outcome == HELD:
                 end = _watched(trial, play.scenario.watched_s)
             else:
@@ -172,6 +174,17 @@ class Player:
         writer.write(replace(end, name=play.name))
         if end.outcome == Outcome.PROMOTED:
             self._serving = version
+
+    def _approve(self, trial: Trial) -> None:
+        """Say yes where the rollout asks a person."""
+        self._scene.until(
+            self._target,
+            lambda status: status.phase == Phase.PAUSED,
+            what="a person is asked",
+            timeout_s=ENDED_S,
+        )
+        trial.pass_time(STEADY_S)
+        self._scene.command(self._target, "approve")
 
     def _undo(self) -> None:
         done = self._scene.run(
@@ -183,7 +196,6 @@ class Player:
     def _broken_meanwhile(self, trial: Trial, play: Play, writer: ledger.Writer) -> Iterator[None]:
         """Break what is to be broken while the rollout is under way."""
         breaks = play.scenario.breaks
-        weight = play.stop.weight if play.stop else 0
 
         def tell(part: str, at: float | None = None) -> None:
             writer.write(ledger.Fault(at or time.time(), part, breaks))
@@ -191,19 +203,19 @@ class Player:
         match breaks:
             case Break.NOTHING | Break.PERSON_UNDOES | Break.STABLE_POD | Break.PROMETHEUS_DEAD:
                 if play.scenario.outcome == HELD:
-                    _await_weight(trial, weight)
+                    _await_stop(trial, play.stop)
                 yield
             case Break.OPERATOR:
                 tell("operator")
                 operators.kill(self._scene)
                 yield
             case Break.PERSON_ABORTS:
-                _await_weight(trial, weight)
+                _await_stop(trial, play.stop)
                 tell(CANDIDATE)
                 self._scene.command(self._target, "abort")
                 yield
             case Break.PROMETHEUS_DIES:
-                _await_weight(trial, weight)
+                _await_stop(trial, play.stop)
                 self._scene.until(
                     self._target,
                     lambda status: any(v.gate == GATE and v.value for v in status.verdicts),
@@ -213,7 +225,7 @@ class Player:
                 self._prometheus.stop()
                 yield
             case Break.ONE_POD | Break.ALL_PODS:
-                candidate = _await_weight(trial, weight)
+                candidate = _await_stop(trial, play.stop)
                 trial.pass_time(STEADY_S)
                 pods = names_of(trial.pods(candidate))
                 is_one = breaks is Break.ONE_POD
@@ -243,12 +255,19 @@ def _last(status: ModelDeploymentStatus) -> Rollout | None:
     return status.history[0] if status.history else None
 
 
-def _await_weight(trial: Trial, weight: int) -> str | None:
-    """Wait until the candidate has so much at every router; its name."""
+def _await_stop(trial: Trial, stop: Stop | None) -> str | None:
+    """Wait until the candidate is where it is to be stopped, at every router; its name."""
+    assert stop is not None
+
+    def is_there(status: ModelDeploymentStatus) -> bool:
+        is_shown = status.step is not None and status.step.started_at is not None
+        is_far = status.candidate is not None and (status.weight.verified or 0) >= stop.weight
+        return is_far and (is_shown or not stop.is_shown)
+
     return trial.scene.until(
         trial.target,
-        lambda status: status.candidate and (status.weight.verified or 0) >= weight,
-        what=f"the candidate has {weight} %",
+        is_there,
+        what=f"the candidate has {stop.weight} %",
         timeout_s=STARTED_S,
     ).candidate
 
