@@ -73,9 +73,7 @@ def _without_room(seen: Observation, target: str) -> Stall | None:
 def aim(now_course: Course, seen: Observation, now: datetime) -> Course:
     """Let the course follow the specification, and what was chosen among its revisions."""
     name, spec = seen.deployment.metadata.name, seen.deployment.spec
-    chosen = now_course.chosen
-    if chosen is not None and chosen.identity != plan.revision_name(name, spec):
-        now_course = replace(now_course, chosen=None)
+    now_course = _end_choice(now_course, plan.revision_name(name, spec))
     target = plan.wanted_revision(name, spec, now_course.chosen)
     if now_course.stable is None:
         return _aim_first(now_course, seen, target)
@@ -105,6 +103,17 @@ def aim(now_course: Course, seen: Observation, now: datetime) -> Course:
     generation = seen.deployment.metadata.generation
     rollout = _rollout_id(now_course, target, generation, now=now)
     return course.begin(now_course, target, rollout=rollout, generation=generation, now=now)
+
+
+def _end_choice(now_course: Course, identity: str) -> Course:
+    """Forget what was chosen when something else is asked for, but not while it serves.
+
+    Whoever then goes back to the specification of what serves, goes back to what serves.
+    """
+    chosen = now_course.chosen
+    if chosen is None or chosen.identity == identity or chosen.revision == now_course.stable:
+        return now_course
+    return replace(now_course, chosen=None)
 
 
 def _is_shadowed(now_course: Course, seen: Observation, target: str) -> bool:

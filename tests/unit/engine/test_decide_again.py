@@ -180,6 +180,39 @@ def test_a_new_specification_ends_what_a_restart_chose() -> None:
     assert OLD == world.status.stable, "the specification alone names the plain revision"
 
 
+def test_going_back_to_what_was_restarted_takes_no_rollout() -> None:
+    world = _restarted()
+    restarted = world.status.stable
+    world.ask("2")
+    world.settle()
+    halfway = world.status.candidate
+    world.ask("1")
+    world.settle(seconds_max=30)
+
+    assert NEW == halfway
+    assert ("Serving", restarted, None) == (
+        world.status.phase,
+        world.status.stable,
+        world.status.candidate,
+    )
+
+
+def test_another_specification_ends_a_restart_that_is_on_its_way() -> None:
+    world = World.serving()
+    world.say("restart", of=OLD)
+    world.settle()
+    world.ask("2")
+    world.settle()
+    world.ask("1")
+    world.settle(seconds_max=30)
+
+    assert ("Serving", OLD, None) == (
+        world.status.phase,
+        world.status.stable,
+        world.status.chosen,
+    )
+
+
 def test_undo_brings_a_restarted_revision_back_from_what_was_kept() -> None:
     world = _restarted()
     restarted = world.status.stable
