@@ -222,9 +222,11 @@ class RolloutState(ContractModel):
         Timestamp | None,
         Field(description="Since when fewer candidate pods are ready than the weight needs."),
     ] = None
-    abort: Annotated[Abort | None, Field(description="Set once the candidate is taken back.")] = (
-        None
-    )
+    unsteady_since: Annotated[
+        Timestamp | None,
+        Field(description="Since when pods of the candidate come and go before its first step."),
+    ] = None
+    abort: Annotated[Abort | None, Field(description="Set once it is taken back.")] = None
     lowered_at: Annotated[
         Timestamp | None,
         Field(description="Since when routers are asked for weight 0, to end the rollout."),

@@ -136,7 +136,12 @@ def acquit(course: Course, cause: PodFinding | None) -> Course:
     The step begins anew as soon as its pods carry it.
     """
     forgotten = with_rollout(
-        course, evidence="", step_started_at=None, unready_since=None, opened=""
+        course,
+        evidence="",
+        step_started_at=None,
+        unready_since=None,
+        unsteady_since=None,
+        opened="",
     )
     told = forgotten
     if cause is not None:

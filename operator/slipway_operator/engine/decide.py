@@ -22,6 +22,7 @@ from slipway_operator.engine import (
     plan,
     podevents,
     preview,
+    readiness,
     resumption,
     rollout,
     standing,
@@ -375,9 +376,8 @@ def _wake_at(now_course: Course, seen: Observation, now: datetime) -> datetime |
     times += detachment.look_again_at(seen, now)
     if now_course.waiting is not None and now_course.waiting.until is not None:
         times.append(now_course.waiting.until)
+    times += readiness.look_again_at(now_course, seen)
     memory = now_course.rollout
-    if memory is not None and memory.unready_since is not None and memory.abort is None:
-        times.append(memory.unready_since + timedelta(seconds=rollout.READINESS_LOST_S))
     if memory is not None and memory.lowered_at is not None:
         times.append(memory.lowered_at + timedelta(seconds=rollout.CONFIRM_S))
     times = [at for at in times if at > now]  # a rollout that stands still may be past some

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from slipway_api.conditions import Reason
+from slipway_api.status import RolloutState
 from slipway_operator.engine import plan, podevents, severance, sources
 from slipway_operator.engine.course import Course
 from slipway_operator.engine.facts import Observation
@@ -26,6 +27,7 @@ class Look:
     replicas: int
     ready_count: int
     finding: PodFinding | None
+    is_lost: bool  # a candidate's pod was ready and is not
     guard: GuardView | None
     hindrance: tuple[Reason, str] | None  # why no weight may rise: a source is away
     is_excused: bool  # what convicts may be a network's failure
@@ -59,14 +61,17 @@ class Look:
 
 def take(now_course: Course, seen: Observation, now: datetime) -> Look:
     """Work out what a look says about the rollout that runs."""
-    assert now_course.rollout is not None
+    rollout = now_course.rollout
+    assert rollout is not None
     workload = seen.workload(now_course.candidate)
+    unsteady = None if has_served(rollout) else rollout.unsteady_since
     found = podevents.findings(
         workload.pods if workload else (),
         now.timestamp(),
-        since_s=now_course.rollout.started_at.timestamp() - 1.0,  # pod times have whole seconds
+        since_s=rollout.started_at.timestamp() - 1.0,  # pod times have whole seconds
+        unsteady_since_s=unsteady.timestamp() if unsteady else None,
     )
-    guard = seen.guard if seen.guard and seen.guard.rollout == now_course.rollout.id else None
+    guard = seen.guard if seen.guard and seen.guard.rollout == rollout.id else None
     spec = seen.deployment.spec
     return Look(
         seen=seen,
@@ -75,9 +80,19 @@ def take(now_course: Course, seen: Observation, now: datetime) -> Look:
         replicas=spec.compute.replicas,
         ready_count=seen.endpoint_count(now_course.candidate),
         finding=podevents.worst(found),
+        is_lost=any(one.reason is Reason.READINESS_LOST for one in found),
         guard=guard,
         hindrance=sources.hindrance(guard, seen.deployment.spec.analysis),
         is_excused=severance.is_excused(guard, workload),
+    )
+
+
+def has_served(rollout: RolloutState) -> bool:
+    """Tell whether the first step of a rollout has begun: its candidate had what the step gives."""
+    return (
+        rollout.step_started_at is not None
+        or rollout.step_index > 0
+        or rollout.unready_since is not None  # the weight was lowered for it, the clock stopped
     )
 
 

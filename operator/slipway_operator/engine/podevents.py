@@ -120,13 +120,20 @@ class PodFinding:
 
 
 def findings(
-    pods: Iterable[PodSeen], now_s: float, *, since_s: float = 0.0
+    pods: Iterable[PodSeen],
+    now_s: float,
+    *,
+    since_s: float = 0.0,
+    unsteady_since_s: float | None = None,
 ) -> tuple[PodFinding, ...]:
     """Say what each pod means for its revision, in the order given.
 
-    Ends of containers before `since_s` (the rollout's start) are old news.
+    Ends of containers before `since_s` (the rollout's start) are old news. `unsteady_since_s`:
+    since when pods of a revision that has not served yet lose the readiness they had; None: they
+    do not, or it has served.
     """
-    return tuple(_finding(pod, now_s, since_s) for pod in pods)
+    clock = _Clock(now_s, since_s, unsteady_since_s)
+    return tuple(_finding(pod, clock) for pod in pods)
 
 
 def worst(found: Sequence[PodFinding]) -> PodFinding | None:
@@ -154,22 +161,31 @@ _REASONS_BY_WEIGHT: Final = (
 )
 
 
-def _finding(pod: PodSeen, now_s: float, since_s: float) -> PodFinding:
+@dataclass(frozen=True, slots=True)
+class _Clock:
+    """The moments that count, in Unix time, as `findings` has them."""
+
+    now_s: float
+    since_s: float
+    unsteady_since_s: float | None
+
+
+def _finding(pod: PodSeen, clock: _Clock) -> PodFinding:
     disturbance = _disturbance(pod)
     if disturbance is not None:
         message = f"pod {pod.name}: {disturbance}"
         return PodFinding(pod.name, FindingKind.DISTURBANCE, Reason.PODS_DISTURBED, message)
     end = pod.terminated or pod.last_terminated
-    if end is not None and end.at_s >= since_s:
+    if end is not None and end.at_s >= clock.since_s:
         found = _ended(pod, end)
         if found is not None and found.kind is FindingKind.STARTING:  # one more try, not for ever
-            late = _not_ready(pod, now_s)
+            late = _not_ready(pod, clock)
             return late if late.kind is FindingKind.EVIDENCE else found
         if found is not None:
             return found
     if pod.is_ready:
         return PodFinding(pod.name, FindingKind.NONE, Reason.SERVING, f"pod {pod.name}: ready")
-    return _not_ready(pod, now_s)
+    return _not_ready(pod, clock)
 
 
 def _disturbance(pod: PodSeen) -> str | None:
@@ -212,8 +228,8 @@ def _ended(pod: PodSeen, end: Terminated) -> PodFinding | None:
     return PodFinding(pod.name, FindingKind.STARTING, Reason.WAITING_FOR_PODS, message)
 
 
-def _not_ready(pod: PodSeen, now_s: float) -> PodFinding:
-    age_s = now_s - pod.created_at_s
+def _not_ready(pod: PodSeen, clock: _Clock) -> PodFinding:
+    age_s = clock.now_s - pod.created_at_s
     waiting = pod.waiting_reason or ""
     said = f"pod {pod.name}: container {pod.container}: {_quoted(waiting, pod.waiting_message)}"
     if waiting in IMAGE_HOPELESS or waiting in IMAGE_TROUBLE:
@@ -224,8 +240,7 @@ def _not_ready(pod: PodSeen, now_s: float) -> PodFinding:
         kind = FindingKind.EVIDENCE if age_s >= IMAGE_DEADLINE_S else FindingKind.STARTING
         return PodFinding(pod.name, kind, Reason.CONTAINER_FAILED, said)
     if pod.was_ready:
-        message = f"pod {pod.name}: was ready and is not now"
-        return PodFinding(pod.name, FindingKind.NONE, Reason.READINESS_LOST, message)
+        return _lost(pod, clock)
     if not pod.is_scheduled:  # nothing runs, nothing is at risk: wait for a node, however long
         message = f"pod {pod.name}: no node yet: {_clipped(pod.pod_message) or 'not scheduled'}"
         return PodFinding(pod.name, FindingKind.STARTING, Reason.WAITING_FOR_PODS, message)
@@ -235,6 +250,19 @@ def _not_ready(pod: PodSeen, now_s: float) -> PodFinding:
         return PodFinding(pod.name, FindingKind.EVIDENCE, Reason.START_DEADLINE, message)
     message = f"pod {pod.name}: starting for {max(age_s, 0.0):.0f} s{why}"
     return PodFinding(pod.name, FindingKind.STARTING, Reason.WAITING_FOR_PODS, message)
+
+
+def _lost(pod: PodSeen, clock: _Clock) -> PodFinding:
+    """Judge a pod that was ready: one that never served has no more time than a start has."""
+    message = f"pod {pod.name}: was ready and is not now"
+    since_s = clock.unsteady_since_s
+    if since_s is None or clock.now_s - since_s < START_DEADLINE_S:
+        return PodFinding(pod.name, FindingKind.NONE, Reason.READINESS_LOST, message)
+    message += (
+        f"; candidate pods have come and gone for {clock.now_s - since_s:.0f} s before its first"
+        " requests"
+    )
+    return PodFinding(pod.name, FindingKind.EVIDENCE, Reason.START_DEADLINE, message)
 
 
 def _awaited(pod: PodSeen) -> str:

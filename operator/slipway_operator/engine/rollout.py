@@ -11,7 +11,7 @@ from typing import Final
 
 from slipway_api.base import duration_s
 from slipway_api.conditions import Reason
-from slipway_operator.engine import course, looks, plan, proof, questions, stepclock
+from slipway_operator.engine import course, looks, plan, proof, questions, readiness, stepclock
 from slipway_operator.engine.course import Course, Stall
 from slipway_operator.engine.facts import Observation
 from slipway_operator.engine.looks import Look
@@ -19,7 +19,6 @@ from slipway_operator.engine.plan import Setting
 from slipway_operator.engine.podevents import FindingKind
 
 CONFIRM_S: Final = 2.0  # a router that has not shown weight 0 by then loses its clients
-READINESS_LOST_S: Final = 3.0  # shorter gaps are a pod's own business
 PER_TRY_TIMEOUT_S_MIN: Final = 1.0
 PER_TRY_FACTOR: Final = 3.0  # of stable's p99.9
 STABLE_FAILED_MIN: Final = 20
@@ -72,39 +71,7 @@ def _judge(now_course: Course, look: Look) -> Course:
         return course.abort(now_course, look.finding.reason, look.finding.message, now=look.now)
     if look.is_excused:
         return course.acquit(now_course, look.finding)
-    return _judge_readiness(now_course, look)
-
-
-def _judge_readiness(now_course: Course, look: Look) -> Course:
-    """Readiness lost for 3 s below what the weight needs counts, if stable keeps its own."""
-    assert now_course.rollout is not None
-    rollout = now_course.rollout
-    needed = looks.target(now_course, look).pods
-    is_stable_whole = look.seen.endpoint_count(now_course.stable) >= look.replicas
-    has_served = (
-        rollout.step_started_at is not None
-        or rollout.step_index > 0
-        or rollout.unready_since is not None  # the weight was lowered for it, the clock stopped
-    )
-    is_lost = (
-        has_served
-        and look.ready_count < needed
-        and is_stable_whole
-        and look.finding is not None
-        and look.finding.reason is Reason.READINESS_LOST
-    )
-    if not is_lost:
-        if rollout.unready_since is None:
-            return now_course
-        return course.with_rollout(now_course, unready_since=None)
-    since = rollout.unready_since or look.now
-    if look.now - since >= timedelta(seconds=READINESS_LOST_S):
-        message = (
-            f"{look.ready_count} of {needed} needed candidate pods have been ready for"
-            f" {READINESS_LOST_S:.0f} s while all {look.replicas} of stable are"
-        )
-        return course.abort(now_course, Reason.READINESS_LOST, message, now=look.now)
-    return course.with_rollout(now_course, unready_since=since)
+    return readiness.judge(now_course, look)
 
 
 def _take_back(now_course: Course, look: Look) -> Course:
@@ -278,7 +245,7 @@ def _wait_for_pods(now_course: Course, look: Look, target: Setting) -> Course:
         return course.wait(now_course, *look.hindrance)
     message = f"{_named(target)} needs {target.pods} ready candidate pods, {look.ready_count} are"
     reason = Reason.WAITING_FOR_PODS
-    if look.finding is not None and look.finding.kind is not FindingKind.NONE:
+    if look.finding is not None and look.finding.reason is not Reason.SERVING:
         message, reason = f"{message}: {look.finding.message}", look.finding.reason
     return course.wait(now_course, reason, message)
 

@@ -14,6 +14,7 @@ from slipway_api.status import ModelDeploymentStatus, RolloutState
 from slipway_operator.engine import actions, plan
 from slipway_operator.engine.actions import Decision
 from slipway_operator.engine.facts import Observation
+from slipway_operator.engine.podevents import PodSeen
 from slipway_operator.render import envoy_routes
 
 STATUS_BYTES_MAX = 32 * 1024
@@ -29,6 +30,7 @@ def check(seen: Observation, decision: Decision, now: datetime) -> None:
     weight_grows_only_along_the_plan(seen, before, after)
     steps_are_left_only_on_merit(seen, before, after, now=now)
     weight_never_exceeds_what_pods_carry(seen, after)
+    pods_that_come_and_go_have_a_deadline_before_they_serve(seen, before, after, now=now)
     pause_holds(before, after)
     stable_changes_only_when_everything_was_seen_to_go_to_the_candidate(seen, before, after)
     stable_keeps_its_pods(seen, decision)
@@ -165,6 +167,39 @@ def weight_never_exceeds_what_pods_carry(seen: Observation, after: ModelDeployme
         return
     needed = plan.pods_for(after.weight.asked, seen.deployment.spec.compute.replicas)
     assert seen.endpoint_count(after.candidate) >= needed
+
+
+def pods_that_come_and_go_have_a_deadline_before_they_serve(
+    seen: Observation,
+    before: ModelDeploymentStatus,
+    after: ModelDeploymentStatus,
+    *,
+    now: datetime,
+) -> None:
+    """Ten minutes from the first loss of readiness, unless all pods were ready for a minute."""
+    was, is_ = before.rollout, after.rollout
+    if was is None or was.abort is not None or is_ is None or is_.id != was.id:
+        return
+    workload = seen.workload(before.candidate)
+    pods = workload.pods if workload else ()
+    is_cut_off = any(not pod.is_reachable for pod in pods)
+    if is_.abort is not None or is_cut_off or seen.is_detaching:
+        return
+    is_lost = any(_has_lost_readiness(pod) for pod in pods)
+    if is_lost and not (was.step_started_at or was.step_index or was.unready_since):
+        assert is_.unsteady_since == (was.unsteady_since or now)
+        assert now - is_.unsteady_since < timedelta(minutes=10), "nobody waits for ever"
+    if is_.unsteady_since is None and was.unsteady_since is not None:
+        ready_s = [now.timestamp() - (pod.ready_since_s or 0.0) for pod in pods if pod.is_ready]
+        assert not is_lost
+        assert min(ready_s, default=60.0) >= 60.0
+
+
+def _has_lost_readiness(pod: PodSeen) -> bool:
+    """Whether a pod was ready, is not, and nothing but its probe says so."""
+    is_taken = pod.is_terminating or pod.is_disrupted or pod.pod_reason or not pod.is_node_ready
+    has_ended = pod.terminated or pod.last_terminated or pod.waiting_reason
+    return pod.was_ready and not pod.is_ready and not is_taken and not has_ended
 
 
 def pause_holds(before: ModelDeploymentStatus, after: ModelDeploymentStatus) -> None:

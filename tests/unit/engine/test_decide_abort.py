@@ -7,7 +7,7 @@ import pytest
 from slipway_api.conditions import Reason, VerdictState
 from slipway_operator.engine.actions import EnsureWorkload, PublishAddress
 from slipway_operator.engine.podevents import RESTARTS_MAX
-from slipway_operator.engine.rollout import CONFIRM_S, READINESS_LOST_S
+from slipway_operator.engine.rollout import CONFIRM_S
 from tests import builders
 from tests.unit.engine.worlds import World
 
@@ -163,54 +163,6 @@ def test_an_image_that_cannot_be_had_takes_the_candidate_back() -> None:
     world.step()
 
     assert "ImageUnavailable" == world.status.rejected[0].reason
-
-
-def test_readiness_lost_for_three_seconds_takes_the_candidate_back() -> None:
-    """Also in the first step, whose clock stops when its weight goes."""
-    world = World.rolling()
-    world.lose_readiness(NEW)
-    lowered = world.step()
-    world.wait(READINESS_LOST_S - 0.1)
-    waiting = world.step()
-    world.wait(0.1)
-    aborted = world.step()
-
-    assert 0 == lowered.status.weight.asked
-    assert lowered.wake_at == builders.at(READINESS_LOST_S)
-    assert waiting.status.rollout is not None
-    assert waiting.status.rollout.abort is None
-    assert aborted.status.rollout is not None
-    assert aborted.status.rollout.abort is not None
-    assert "ReadinessLost" == aborted.status.rollout.abort.reason
-    assert aborted.wake_at is not None
-    assert aborted.wake_at > world.now, "the operator must not spin"
-
-
-def test_a_short_gap_in_readiness_does_not_count() -> None:
-    world = World.rolling()
-    world.lose_readiness(NEW)
-    world.step()
-    world.wait(2.0)
-    world.settle()
-    world.wait(5.0)
-    world.lose_readiness(NEW)
-    world.step()
-
-    assert world.status.rollout is not None
-    assert world.now == world.status.rollout.unready_since
-    assert world.status.rollout.abort is None
-
-
-def test_readiness_lost_on_both_sides_speaks_against_neither() -> None:
-    world = World.rolling()
-    world.lose_readiness(NEW)
-    world.lose_readiness(OLD)
-    world.step()
-    world.wait(60)
-    world.step()
-
-    assert world.status.rollout is not None
-    assert world.status.rollout.abort is None
 
 
 def test_while_stable_has_no_pod_the_candidate_keeps_its_share() -> None:

@@ -112,6 +112,7 @@ def _rollout(odd: Odd, steps: tuple[builders.Step, ...]) -> tuple[RolloutState, 
         abort = Abort(reason=Reason.ERRORS, message="3 of 4 fail", at=_ago(aborted_s))
     is_lowered = abort is not None and asked == 0 and lowered_s is not None
     unready_s = odd.one_of("clock", normal=None, others=AGES_S)
+    unsteady_s = odd.one_of("clock", normal=None, others=AGES_S)
     state = RolloutState(
         id=ID,
         started_at=builders.START,
@@ -121,6 +122,7 @@ def _rollout(odd: Odd, steps: tuple[builders.Step, ...]) -> tuple[RolloutState, 
         passed_weight=before,
         step_started_at=_ago(started_s) if asked == target and started_s is not None else None,
         unready_since=_ago(unready_s) if abort is None and unready_s is not None else None,
+        unsteady_since=None if unsteady_s is None else _ago(unsteady_s),
         abort=abort,
         lowered_at=_ago(lowered_s) if is_lowered else None,
         promote_asked=odd.one_of("person", normal=False, others=[True]),

@@ -11,7 +11,7 @@ from slipway_operator.engine import standing
 from slipway_operator.engine.actions import Decision
 from slipway_operator.engine.alerts import AlertsSeen, FiringAlert
 from slipway_operator.engine.podevents import START_DEADLINE_S
-from slipway_operator.engine.rollout import READINESS_LOST_S
+from slipway_operator.engine.readiness import READINESS_LOST_S
 from tests import builders
 from tests.unit.engine.worlds import World
 

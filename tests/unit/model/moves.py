@@ -159,12 +159,16 @@ def _undo(play: Play) -> None:
 
 
 def _doom(doom: Doom) -> Callable[[Play], None]:
-    """What is asked for will never serve, unless it has already."""
+    """What is asked for will never serve again; only what served everything may be relied on."""
 
     def condemn(play: Play) -> None:
         stage = play.stage
         mine = stage.revisions.get(stage.target)
-        if mine is None or not any(pod.was_ready for pod in mine.pods.values()):
+        pods = () if mine is None else mine.pods.values()
+        is_first = stage.status.stable is None  # nothing takes it back
+        if stage.target != stage.status.stable and not any(
+            pod.was_ready if is_first else pod.is_ready for pod in pods
+        ):
             stage.doomed[stage.target] = doom
 
     return condemn
@@ -190,6 +194,12 @@ def _crash(stage: Stage, name: str) -> None:
 
 
 def _unready(stage: Stage, name: str) -> None:
+    stage.lose_readiness(name, count=9)
+
+
+def _flap(stage: Stage, name: str) -> None:
+    """Let pods be ready for a moment, and then not any more."""
+    stage.start_pods(name)
     stage.lose_readiness(name, count=9)
 
 
@@ -344,6 +354,7 @@ MOVES: Final[dict[str, Callable[[Play], None]]] = {
         for name, change in (
             ("crash", _crash),
             ("unready", _unready),
+            ("flap", _flap),
             ("unready one of", _unready_one),
             ("evict", _evict),
             ("lose node of", _lose_node),
@@ -392,6 +403,7 @@ MOVES: Final[dict[str, Callable[[Play], None]]] = {
     "pass the confirmation": _pass(2.1),
     "pass the gap": _pass(3.1),
     "pass the hold": _pass(HOLD_S),
+    "pass a minute": _pass(60.0),
     "pass the start": _pass(700.0),
     "pass": _pass_any,
     "until due": _until_due,

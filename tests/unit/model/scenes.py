@@ -90,6 +90,8 @@ STORIES: Final[dict[str, Scenes]] = {
     ),
     "rolling": (
         *_DOOMS,
+        ("flap candidate", "look", "pass the start", "flap candidate", "look"),
+        ("flap candidate", "look", "pause", "live", "look", "pass a minute", "look"),
         *_HICCUPS,
         ("remove candidate", "deployment taken", "look"),
         ("live", "look", "pause", "look"),
@@ -100,6 +102,7 @@ STORIES: Final[dict[str, Scenes]] = {
         ("abort", "look"),
         ("crash candidate", "look"),
         ("crash candidate", "look", "routers confirm", "look", "retry", "look"),
+        ("crash candidate", "look", "live", "pass a moment", "look", "retry", "look"),
         ("ask new", "look", "live", "look"),
         ("ask stable", "look", "live", "look"),
         ("evict candidate", "look"),

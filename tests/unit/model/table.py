@@ -16,6 +16,8 @@ PASSED: Final = "step passed"
 RAISED: Final = "weight raised"
 LOWERED: Final = "weight lowered"  # without an abort: fewer pods, a changed plan
 UNREADY: Final = "readiness lost"
+UNSTEADY: Final = "pods come and go"  # before their first step
+STEADY: Final = "pods are steady again"
 STOPPED: Final = "clock stopped"
 
 
@@ -88,6 +90,10 @@ def _progress(before: ModelDeploymentStatus, after: ModelDeploymentStatus) -> tu
         found.append(LOWERED)
     if is_.unready_since is not None and was.unready_since is None:
         found.append(UNREADY)
+    if is_.unsteady_since is not None and was.unsteady_since is None:
+        found.append(UNSTEADY)
+    if is_.unsteady_since is None and was.unsteady_since is not None:
+        found.append(STEADY)
     if is_.stopped_since is not None and was.stopped_since is None:
         found.append(STOPPED)
     return tuple(found)
@@ -111,6 +117,7 @@ _WHYS: Final[dict[Phase, tuple[Reason, ...]]] = {
     ),
     Phase.ROLLING_OUT: (
         Reason.WAITING_FOR_PODS,
+        Reason.READINESS_LOST,
         Reason.WAITING_FOR_ROUTERS,
         Reason.HOLDING,
         Reason.PROBATION,
@@ -206,7 +213,8 @@ RARE: Final = {
 
 CAUSES: Final = frozenset(
     {
-        *(BEGUN, RAISED, LOWERED, PASSED, UNREADY, STOPPED, Reason.FIRST_REVISION),
+        *(BEGUN, RAISED, LOWERED, PASSED, UNREADY, UNSTEADY, STEADY, STOPPED),
+        Reason.FIRST_REVISION,
         *Outcome,
         *(
             *(Reason.ERRORS, Reason.REFUSALS, Reason.LATENCY, Reason.LIMIT_EXCEEDED),
