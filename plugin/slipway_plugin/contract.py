@@ -66,6 +66,7 @@ DEFAULT_STEPS: Final = (
 )
 DEFAULT_REPLICAS: Final = 1
 REPLICAS_MAX: Final = 1000
+BAD_ANSWERS_MAX: Final = 1_000_000_000
 DEFAULT_POOL: Final = "cpu"
 DEFAULT_INSUFFICIENT: Final = {"after": "30m", "then": "hold"}
 # About so many answers of a clean candidate make a gate pass; docs/guard.md says how it comes.

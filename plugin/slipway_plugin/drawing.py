@@ -14,7 +14,7 @@ HEIGHT: Final = 4  # lines of the bars
 EIGHTHS: Final = " ▁▂▃▄▅▆▇█"
 DOTS: Final = "┈"
 MATCH_WIDTH_MAX: Final = 24
-DOTTED: Final = ("mirror", "match")  # go on over the steps that leave them as they are
+DOTTED: Final = ("mirror", "match", "budget")  # go on over the steps that leave them as they are
 LAST_WIDTH_MIN: Final = 8
 ENDS: Final = {"promote": "promoted, stable", "stop": "shadow ends here"}
 
@@ -141,6 +141,7 @@ def _cells(plan: Plan, step: Step) -> dict[str, str]:
         "weight": _percent(step.weight_percent),
         "mirror": _percent(step.mirror_percent) if step.mirror_percent else "",
         "match": wording.clip(marks, MATCH_WIDTH_MAX),
+        "budget": f"under {plan.bad_answers_max:,} bad answers" if plan.bad_answers_max else "",
         "pods": str(step.pods),
         "hold": wording.span(step.hold_s) if step.hold_s else "",
         "until": "+".join(_asked(plan, step)),

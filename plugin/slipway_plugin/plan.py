@@ -18,6 +18,7 @@ Object = Mapping[str, Any]
 class Plan:
     """A compiled manifest; `rate` is the deployment's requests per second, None: not known.
 
+    `bad_answers_max` is the bad answer that ends a rollout, None: there is no such bound.
     After the last step the candidate becomes stable (`ends` promote) or goes (stop).
     """
 
@@ -30,6 +31,7 @@ class Plan:
     steps: tuple[Step, ...]
     ends: Literal["promote", "stop"]
     gates: tuple[str, ...]
+    bad_answers_max: int | None
     has_queries: bool
     insufficient_after: str
     insufficient_then: str
@@ -65,6 +67,7 @@ def compile_manifest(manifest: Object, *, rate: float | None) -> Plan:
     compiled = compile_strategy(spec.get("strategy"), replicas=replicas, is_sticky=is_sticky)
     model = spec.get("model") or {}
     analysis = spec.get("analysis") or {}
+    bad_answers_max = _bad_answers_max(analysis)
     insufficient = {**contract.DEFAULT_INSUFFICIENT, **(analysis.get("insufficient") or {})}
     return Plan(
         namespace=(manifest.get("metadata") or {}).get("namespace", ""),
@@ -75,7 +78,8 @@ def compile_manifest(manifest: Object, *, rate: float | None) -> Plan:
         replicas=replicas,
         steps=compiled.steps,
         ends=compiled.ends,
-        gates=_gates(analysis),
+        gates=_gates(analysis, bad_answers_max),
+        bad_answers_max=bad_answers_max,
         has_queries=_has_queries(analysis),
         insufficient_after=insufficient["after"],
         insufficient_then=insufficient["then"],
@@ -95,6 +99,7 @@ def written(plan: Plan) -> document.Document:
         "ends": plan.ends,
         "leastSeconds": plan.least_s,
         "gates": list(plan.gates),
+        "maxBadAnswers": plan.bad_answers_max,
         "insufficient": {"after": plan.insufficient_after, "then": plan.insufficient_then},
     }
     return document.headed("RolloutPlan", body)
@@ -119,13 +124,20 @@ def _match(match: Match) -> document.Document:
     return {match.kind: match.name, "value": match.value}
 
 
-def _gates(analysis: Object) -> tuple[str, ...]:
+def _bad_answers_max(analysis: Object) -> int | None:
+    budget = Fields("spec.analysis", analysis)
+    most = contract.BAD_ANSWERS_MAX
+    name = "maxBadAnswers"
+    return budget.whole(name, least=1, most=most) if budget.has(name) else None
+
+
+def _gates(analysis: Object, bad_answers_max: int | None) -> tuple[str, ...]:
     gates = ["errors and refusals, compared with stable"]
     for metric in analysis.get("metrics") or ():
         limits = [f"{key} {metric[key]}" for key in ("max", "min", "maxIncrease") if key in metric]
         gates.append(f"{metric.get('name', '?')}: {', '.join(limits)}")
-    if "maxBadAnswers" in analysis:
-        gates.append(f"budget: at most {analysis['maxBadAnswers']} bad answers")
+    if bad_answers_max is not None:
+        gates.append(f"budget: bad answer {bad_answers_max:,} ends the rollout")
     alerts = (alert.get("name", "?") for alert in analysis.get("alerts") or ())
     return (*gates, *(f"alert {name}" for name in alerts))
 

@@ -6,6 +6,8 @@ import pytest
 
 from slipway_api.model_deployment import ModelDeploymentSpec
 from slipway_operator.engine import plan as engine
+from slipway_operator.engine.budget import Budget
+from slipway_operator.engine.judgement import Counts
 from slipway_plugin import drawing, plan, strategy
 from slipway_plugin.exits import PluginError
 from slipway_plugin.plan import Plan
@@ -38,13 +40,14 @@ def drawn(shown: Plan, *, width: int = 80) -> list[str]:
 @pytest.mark.parametrize("replicas", [1, 3, 4, 7, 150])
 @pytest.mark.parametrize("name", ALL)
 def test_a_plan_is_the_one_that_the_engine_would_run(name: str, replicas: int) -> None:
-    wanted = manifest(ALL[name], replicas=replicas)
+    wanted = manifest(ALL[name], replicas=replicas, analysis={"maxBadAnswers": 7 * replicas})
     spec = ModelDeploymentSpec.model_validate(wanted["spec"])
 
     found = plan.compile_manifest(wanted, rate=None)
     expected = engine.compile_strategy(spec.strategy, replicas)
 
     assert found.ends == expected.ends
+    assert found.bad_answers_max == spec.analysis.max_bad_answers
     assert list(found.steps) == [
         strategy.Step(
             weight_percent=step.setting.weight_percent,
@@ -85,7 +88,8 @@ def test_copies_of_requests_are_measured_too_and_nothing_is_without_requests() -
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("replicas", [1, 4, 1000])
 def test_everything_fits_eighty_columns(name: str, replicas: int) -> None:
-    found = of(ALL[name], rate=200.0, replicas=replicas)
+    budget = {"maxBadAnswers": 1_000_000_000}
+    found = of(ALL[name], rate=200.0, replicas=replicas, analysis=budget)
 
     lines = [*text_of(found).splitlines(), *drawn(found)]
 
@@ -100,6 +104,38 @@ def test_a_plan_says_who_is_asked_and_what_is_measured() -> None:
 
     assert "2     40 %    2     –      ~16s       2m20s       asks a person" in text
     assert "latency-p99: maxIncrease 20%" in " ".join(text.split())
+
+
+def test_a_budget_is_a_gate_of_every_step() -> None:
+    """It ends the rollout with the bad answer that spends it, as the engine's does."""
+    limited = of(CANARY, analysis={"maxBadAnswers": 50})
+    budget = Budget(limited.bad_answers_max)
+    budget.add(Counts(900, 49, 0, 0), Counts(900, 0, 0, 0))
+    before = budget.is_spent
+    budget.add(Counts(1, 0, 0, 0), Counts(1, 1, 0, 0))
+
+    assert (before, budget.is_spent) == (False, True)
+    assert "budget: bad answer 50 ends the rollout" in " ".join(text_of(limited).split())
+    (row,) = (line for line in drawn(limited) if line.startswith("budget"))
+    assert row.startswith("budget   under 50 bad answers┈")
+    assert len(row) < drawn(limited)[-1].index("promoted")
+    written = plan.written(limited)
+    assert written["maxBadAnswers"] == 50
+    assert "budget: bad answer 50 ends the rollout" in written["gates"]
+
+
+@pytest.mark.parametrize("analysis", [{}, {"maxBadAnswers": None}])
+def test_a_plan_without_a_budget_names_none(analysis: dict[str, Any]) -> None:
+    unlimited = of(CANARY, analysis=analysis)
+
+    assert "budget" not in "\n".join([text_of(unlimited), *drawn(unlimited)])
+    assert plan.written(unlimited)["maxBadAnswers"] is None
+
+
+def test_a_senseless_budget_is_an_error_with_its_field() -> None:
+    complaint = "spec.analysis.maxBadAnswers is 0: write a whole number from 1 to 1000000000"
+    with pytest.raises(PluginError, match=complaint):
+        of(CANARY, analysis={"maxBadAnswers": 0})
 
 
 def test_a_plan_says_how_it_ends() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from slipway_api import conditions, names
-from slipway_api.analysis import Insufficient
+from slipway_api.analysis import BAD_ANSWERS_MAX, Insufficient
 from slipway_api.base import duration_s
 from slipway_api.model_deployment import ModelDeployment, default_strategy
 from slipway_api.status import ModelDeploymentStatus
@@ -47,6 +47,7 @@ def test_defaults_are_those_of_the_contract() -> None:
         Compute().replicas,
         Compute().pool,
     )
+    assert contract.BAD_ANSWERS_MAX == BAD_ANSWERS_MAX
     assert contract.DEFAULT_INSUFFICIENT == Insufficient().model_dump()
 
 
