@@ -1,4 +1,4 @@
-"""Readiness that comes and goes: what it costs a candidate that serves, and one that does not yet."""
+"""Readiness that comes and goes: what it costs a candidate that serves, and one before that."""
 
 from slipway_operator.engine.podevents import START_DEADLINE_S
 from slipway_operator.engine.readiness import READINESS_LOST_S, STEADY_S
