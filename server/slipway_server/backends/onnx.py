@@ -34,6 +34,7 @@ _DATATYPES: Final[Mapping[str, Datatype]] = {
 _ON_CPU: Final = Where()
 _BFLOAT16: Final = 16  # its number in ONNX's TensorProto.DataType
 _LOG_ONLY_FATAL: Final = 4  # ONNX Runtime's severities: what it raises, we report ourselves
+_GROW_AS_ASKED: Final = 1  # the other strategy doubles the arena each time
 
 
 class OnnxBackend:
@@ -101,7 +102,7 @@ def load(path: Path, *, thread_count: int, where: Where = _ON_CPU) -> OnnxBacken
             _insist(choice.asked, choice.best, choice.reason)
         try:
             chosen = providers.options(choice, cache=where.cache)
-            session = _session(path, thread_count, chosen)
+            session = _session(path, thread_count, chosen, is_on_cpu=choice.best is Provider.CPU)
             break
         except Exception as err:
             if choice.best is Provider.CPU:
@@ -117,7 +118,23 @@ def load(path: Path, *, thread_count: int, where: Where = _ON_CPU) -> OnnxBacken
     return OnnxBackend(session, _signature(session), placement)
 
 
-def _session(path: Path, thread_count: int, chosen: Any) -> Any:
+def _share_arena() -> None:
+    """Give all sessions of the process one arena for activations, which grows by what is asked."""
+    arena = onnxruntime.OrtMemoryInfo(
+        "Cpu",
+        onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR,
+        0,
+        onnxruntime.OrtMemType.DEFAULT,
+    )
+    onnxruntime.create_and_register_allocator(
+        arena, onnxruntime.OrtArenaCfg({"arena_extend_strategy": _GROW_AS_ASKED})
+    )
+
+
+_share_arena()  # the runtime takes one registration for each process
+
+
+def _session(path: Path, thread_count: int, chosen: Any, *, is_on_cpu: bool) -> Any:
     options = onnxruntime.SessionOptions()
     # Set by hand, because the runtime would count the host's cores, not the container's.
     options.intra_op_num_threads = thread_count
@@ -125,6 +142,11 @@ def _session(path: Path, thread_count: int, chosen: Any) -> Any:
     # A thread that spins while it waits takes its time from the others, where they share a quota.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = _LOG_ONLY_FATAL
+    if is_on_cpu:
+        # A pattern keeps one block for each size of batch that ever came: twice the memory for
+        # batches of images, and no time saved (docs/server-benchmarks.md).
+        options.enable_mem_pattern = False
+        options.add_session_config_entry("session.use_env_allocators", "1")
     return onnxruntime.InferenceSession(
         str(path),
         sess_options=options,

@@ -1,11 +1,14 @@
 """What ONNX Runtime cannot serve is refused at load, with what to do."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from bench.server import models
 from slipway_server.backends import onnx as onnx_backend
 from slipway_server.core import readiness
 from slipway_server.core.errors import LoadError
@@ -62,3 +65,14 @@ def test_a_zipmap_output_is_refused_with_the_way_out(tmp_path):
 
     with pytest.raises(LoadError, match=r"seq\(map\(.*export with zipmap=False"):
         onnx_backend.load(path, thread_count=1)
+
+
+def test_batches_take_little_more_memory_than_a_model_s_largest_layers(tmp_path):
+    """Of two layers at a time one is made of the other, whatever the sizes of batches were."""
+    models.make(tmp_path, ["cnn"])
+    layer_mib = 32 * 32 * 112 * 112 * 4 / 2**20
+
+    script = (sys.executable, "-m", "tests.samples.batches_of_images", tmp_path / "cnn.onnx")
+    grown = subprocess.run(script, capture_output=True, text=True, check=True, timeout=120).stdout
+
+    assert layer_mib < float(grown) < 2.5 * layer_mib
