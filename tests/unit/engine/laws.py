@@ -15,6 +15,7 @@ from slipway_operator.engine import actions, plan
 from slipway_operator.engine.actions import Decision
 from slipway_operator.engine.facts import Observation
 from slipway_operator.engine.podevents import PodSeen
+from slipway_operator.engine.traffic import SHUT, Traffic
 from slipway_operator.render import envoy_routes
 
 STATUS_BYTES_MAX = 32 * 1024
@@ -24,7 +25,8 @@ def check(seen: Observation, decision: Decision, now: datetime) -> None:
     """Hold every law about one decision."""
     before, after = seen.deployment.status, decision.status
     weights_are_shares_of_100(decision)
-    abort_takes_everything_at_once(seen, before, after)
+    the_static_answer_is_the_manifests(seen, decision)
+    abort_takes_everything_at_once(seen, before, decision)
     abort_absorbs(before, after)
     a_restart_raises_nothing(seen, before, after)
     weight_grows_only_along_the_plan(seen, before, after)
@@ -57,10 +59,18 @@ def weights_are_shares_of_100(decision: Decision) -> None:
     assert given * 100 == asked * envoy_routes.WEIGHT_TOTAL
 
 
+def the_static_answer_is_the_manifests(seen: Observation, decision: Decision) -> None:
+    wanted, traffic = seen.deployment.spec.traffic.static_answer, decision.traffic
+    given = None if traffic is None else traffic.static_answer
+    assert traffic is None or (given is None) == (wanted is None)
+    if given is not None and wanted is not None:
+        assert (given.body, given.status) == (wanted.body, wanted.status)
+
+
 def abort_takes_everything_at_once(
-    seen: Observation, before: ModelDeploymentStatus, after: ModelDeploymentStatus
+    seen: Observation, before: ModelDeploymentStatus, decision: Decision
 ) -> None:
-    running = before.rollout
+    running, after = before.rollout, decision.status
     if running is None:
         return
     is_convicted = (
@@ -79,6 +89,7 @@ def abort_takes_everything_at_once(
         assert any(c.type == "Stalled" and c.reason == "NoWayBack" for c in after.conditions)
     else:
         assert after.weight.asked == 0 or _is_next_rollout(before, after)
+        assert _is_shut(decision.traffic) or _is_next_rollout(before, after)
 
 
 def abort_absorbs(before: ModelDeploymentStatus, after: ModelDeploymentStatus) -> None:
@@ -128,7 +139,8 @@ def steps_are_left_only_on_merit(
     assert was is not None
     assert is_ is not None
     index = _plan(seen).find(was, _held(seen))  # an edited plan goes on at another step
-    if is_.step_index <= index:
+    is_held = seen.is_detaching and is_.step_index == was.step_index  # no plan is followed then
+    if is_.step_index <= index or is_held:
         return
     step = _steps(seen)[index]
     assert is_.passed_weight >= step.weight
@@ -393,6 +405,10 @@ def _held(seen: Observation) -> int:
     """The weight that this look begins with: what status asks for, or less at the routers."""
     asked, found = seen.deployment.status.weight.asked, seen.routing.found
     return asked if found is None else min(asked, found.weight_percent)
+
+
+def _is_shut(traffic: Traffic | None) -> bool:
+    return traffic is None or traffic.opening == SHUT
 
 
 def _is_same_rollout(before: ModelDeploymentStatus, after: ModelDeploymentStatus) -> bool:

@@ -8,7 +8,7 @@ from typing import Any, Final, Protocol
 from slipway_api.conditions import Reason, VerdictState
 from tests import builders
 from tests.unit.model.process import Fate, Loss, Process
-from tests.unit.model.specifications import MEASUREMENTS, SCARCITY, STRATEGIES
+from tests.unit.model.specifications import BUDGETS, MEASUREMENTS, SCARCITY, STATICS, STRATEGIES
 from tests.unit.model.stage import GATES, Doom, Stage
 from tests.unit.model.witness import Ledger
 
@@ -328,12 +328,16 @@ MOVES: Final[dict[str, Callable[[Play], None]]] = {
     "edit strategy": _edit("strategy", tuple(STRATEGIES)),
     "edit scarcity": _edit("scarcity", tuple(SCARCITY)),
     "edit measurement": _edit("measurement", tuple(MEASUREMENTS)),
+    "edit budget": _edit("budget", tuple(BUDGETS)),
+    "edit static answer": _edit("static", tuple(STATICS)),
     "edit replicas": _edit("replicas", REPLICAS),
     "edit pool": _edit("pool", ("cpu", "other")),
     "edit pin": _edit("is_pinned", (True, False)),
     **{f"use {name}": _set(strategy=name) for name in STRATEGIES},
     **{f"then {name}": _set(scarcity=name) for name in SCARCITY},
     **{f"measure {name}": _set(measurement=name) for name in MEASUREMENTS},
+    **{f"allow {name}": _set(budget=name) for name in BUDGETS},
+    **{f"say {name}": _set(static=name) for name in STATICS},
     "break manifest": _break_manifest,
     "mend manifest": _mend_manifest,
     "delete": _delete,
@@ -367,6 +371,8 @@ MOVES: Final[dict[str, Callable[[Play], None]]] = {
     "gates unknown": _gates(UNKNOWN, PASS),
     "gates silent": _gates(),
     **{f"convict {reason}": _convict(reason) for reason in GATES},
+    "bad answer": lambda play: play.stage.answer_badly(1),
+    "bad answers": lambda play: play.stage.answer_badly(3),
     "shed": _on_stage(is_shedding=True),
     "shed no more": _on_stage(is_shedding=False),
     "value good": _on_stage(value=0.95),

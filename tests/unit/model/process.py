@@ -17,6 +17,7 @@ from typing import Final
 from slipway_api.status import ModelDeploymentStatus
 from slipway_operator.engine import standing
 from slipway_operator.engine.actions import Action, Decision
+from slipway_operator.engine.budget import Budget
 from slipway_operator.engine.decide import decide, told
 from slipway_operator.engine.facts import Observation
 from slipway_operator.engine.traffic import Traffic, is_opened, shut
@@ -75,7 +76,7 @@ class Process:
     def end(self) -> None:
         """Lose everything that only this process knew, and let another one begin."""
         self._stage.restart_operator()
-        self._stage.conviction, self._stage.verdicts = None, ()
+        self._stage.conviction, self._stage.verdicts, self._stage.budget = None, (), Budget(None)
         self._snapshot = self._gone_at = self._written_at = None
         self.due = self._stage.now
         self.witness.restarted()
@@ -98,6 +99,7 @@ class Process:
         lowered = shut(applied, wanted) if wanted is not None else applied
         if lowered != applied:
             self._push(lowered)
+        self.witness.ticked(seen)
 
     def run(self, fate: Fate = WELL, *, meanwhile: Callable[[], None] | None = None) -> None:
         """Look, decide and act; `meanwhile` happens after the look and before any write."""
@@ -125,6 +127,7 @@ class Process:
             is_done = effect() and is_done
             if not is_done and count == len(effects) - 2:
                 return self._wake_in(AGAIN_S)
+        self.witness.served()
         if decision.actions:
             self._wake_in(AGAIN_S)
         if decision.wake_at is not None:

@@ -36,6 +36,8 @@ OPENINGS: Final[dict[str, Scene]] = {
     "in a step": _STEP,
     "with a query": ("measure query", *_STEP),
     "with an alert": ("measure alert", *_STEP),
+    "with a budget": ("allow three", *_STEP),
+    "with a static answer": ("say something", *_SERVE),
     "paused": (*_STEP, "pause", "look"),
     "paused at 100": (*_FULL, "pause", "look"),
     "asked": (*_ASKED, "look"),
@@ -127,6 +129,17 @@ STORIES: Final[dict[str, Scenes]] = {
         ("alert since", "pass", "live", "look"),
         ("alert always", "live", "look"),
     ),
+    "with a budget": (
+        ("bad answers", "look"),
+        ("bad answers", "lower", "routers confirm", "look"),
+        ("bad answer", "bad answer", "pass the hold", "look", "end", "look", "bad answer", "look"),
+        ("bad answers", "allow any", "look"),
+    ),
+    "with a static answer": (
+        ("unready stable", "look"),
+        ("ask new", "look", "live", "look", "unready stable", "unready candidate", "look"),
+        ("unready stable", "say nothing", "look"),
+    ),
     "paused": (
         ("convict Errors", "look"),
         ("convict Errors", "lower", "routers confirm", "look"),
@@ -166,6 +179,7 @@ STORIES: Final[dict[str, Scenes]] = {
 
 _FAILURES: Final[Scenes] = (
     *((f"convict {reason}", "look") for reason in GATES),
+    ("allow three", "bad answers", "look"),
     ("abort", "look"),
     ("crash candidate", "work"),
     ("work", "convict meanwhile", "look"),
@@ -177,6 +191,7 @@ _EDITS: Final[Scenes] = (
     ("edit replicas", "work"),
     ("edit pool", "look"),
     ("edit meanwhile", "work"),
+    ("edit budget", "edit static answer", "work"),
 )
 _ONWARD: Final[Scenes] = (
     ("work",),

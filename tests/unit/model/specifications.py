@@ -54,6 +54,17 @@ SCARCITY: Final[dict[str, Wire]] = {
 }
 QUERY: Final = "business"
 ALERT: Final = "ModelIsOff"
+# How many bad answers a rollout may cost, and what clients get when nobody answers.
+BUDGETS: Final[dict[str, Wire]] = {
+    "any": {},
+    "three": {"maxBadAnswers": 3},
+    "thirty": {"maxBadAnswers": 30},
+}
+STATICS: Final[dict[str, Wire]] = {
+    "nothing": {},
+    "something": {"staticAnswer": {"body": '{"outputs": []}'}},
+    "something else": {"staticAnswer": {"body": '{"error": "later"}', "status": 503}},
+}
 MEASUREMENTS: Final[dict[str, Wire]] = {
     "none": {},
     "query": {"metrics": [{"name": QUERY, "query": "value", "min": 0.9}]},
@@ -72,6 +83,8 @@ class Wish:
     scarcity: str = "hold"
     measurement: str = "none"
     is_pinned: bool = True
+    budget: str = "any"
+    static: str = "nothing"
 
     def but(self, **changes: Any) -> "Wish":
         """Edit the manifest."""
@@ -94,10 +107,11 @@ def _parsed(wish: Wish) -> ModelDeploymentSpec:
             "model": model | ({"digest": builders.DIGEST} if wish.is_pinned else {}),
             "compute": {"pool": wish.pool, "replicas": wish.replicas},
             "strategy": STRATEGIES[wish.strategy],
-            "traffic": {"sticky": {"header": "x-user-id"}},  # of an A/B test
+            "traffic": {"sticky": {"header": "x-user-id"}, **STATICS[wish.static]},  # of A/B tests
             "analysis": {
                 "insufficient": SCARCITY[wish.scarcity],
                 **MEASUREMENTS[wish.measurement],
+                **BUDGETS[wish.budget],
             },
         }
     )

@@ -5,6 +5,7 @@ kubelets (pods), Envoys (what a router does), the guard (what its gates say) and
 here decides anything about a rollout; what happens next is chosen by whoever plays.
 """
 
+import copy
 import json
 from enum import StrEnum
 from typing import Final
@@ -15,7 +16,9 @@ from slipway_api.status import ModelDeploymentStatus
 from slipway_operator.engine import plan, sources
 from slipway_operator.engine.actions import Watch
 from slipway_operator.engine.alerts import AlertsSeen, FiringAlert
+from slipway_operator.engine.budget import Budget
 from slipway_operator.engine.facts import Front, Observation
+from slipway_operator.engine.judgement import Counts
 from slipway_operator.engine.podevents import EXIT_MODEL_REJECTED, Terminated
 from slipway_operator.engine.queries import Answer
 from slipway_operator.engine.verdicts import GuardView, Verdict
@@ -28,7 +31,6 @@ GATES: Final = {
     Reason.REFUSALS: "refusals",
     Reason.LATENCY: "latency-p99",
     Reason.LIMIT_EXCEEDED: "error-rate-max",
-    Reason.BUDGET_SPENT: "bad-answers",
 }
 LABELS: Final = {"namespace": builders.NAMESPACE, "modeldeployment": builders.NAME}
 
@@ -65,6 +67,7 @@ class Stage(World):
         self.gates: tuple[VerdictState, ...] = (VerdictState.PASS,)  # what they say when they speak
         self.verdicts = ()
         self.conviction: Verdict | None = None
+        self.budget = Budget(None)
         self.doomed: dict[str, Doom] = {}  # revisions whose pods never serve
         self.value: float | None = 0.95  # what a query gives
         self.firing: str = "nothing"  # an alert: nothing, always, since, away
@@ -74,6 +77,7 @@ class Stage(World):
         other = super().fork()
         assert isinstance(other, Stage)
         other.doomed = dict(self.doomed)
+        other.budget = copy.deepcopy(self.budget)
         return other
 
     @property
@@ -145,19 +149,22 @@ class Stage(World):
     def _lacks_preview(self) -> bool:
         return self.spec.strategy.blue_green is not None and self.preview is None
 
-    # The guard: a conviction is final, and survives the process in the evidence.
+    # The guard: a conviction is final; it and bad answers survive the process in the evidence.
 
     def guard(self) -> GuardView | None:
         if self.watch is None:
             return None
         found = self.conviction
-        said = self.verdicts if found is None else (found, *self.verdicts)
+        said = (*self.verdicts, *self.budget.verdicts(is_source_alive=True))
+        said = said if found is None else (found, *said)
         view = builders.guard(
             self.watch.rollout,
             *said,
             is_shedding=self.is_shedding,
             stable_latency_s_p999=self.latency_s,
-            evidence=json.dumps({"convicted": None if found is None else found.reason}),
+            evidence=json.dumps(
+                {"convicted": None if found is None else found.reason, "spent": self.budget.dump()}
+            ),
         )
         return sources.join(view, self.source.view() if self.source else None)
 
@@ -168,15 +175,31 @@ class Stage(World):
             self.conviction = None
         elif before is None or before.rollout != watch.rollout or watch.is_anew:
             self.verdicts = ()
-            evidence = json.loads(watch.evidence or "{}")
-            reason = evidence.get("convicted")
-            self.conviction = None if reason is None else _conviction(Reason(reason))
+            self._restore_guard(watch, watch.evidence)
+        elif before.analysis != watch.analysis:
+            known = self.guard()
+            assert known is not None
+            self._restore_guard(watch, known.evidence)
         super().post(watch)
+
+    def _restore_guard(self, watch: Watch, evidence: str | None) -> None:
+        known = json.loads(evidence or "{}")
+        reason = known.get("convicted")
+        self.conviction = None if reason is None else _conviction(Reason(reason))
+        self.budget = Budget(watch.analysis.max_bad_answers)
+        if "spent" in known:
+            self.budget.load(known["spent"])
 
     def convict(self, reason: Reason) -> None:
         """Let a gate convict the candidate."""
         if self.watch is not None and self.conviction is None:
             self.conviction = _conviction(reason)
+
+    def answer_badly(self, count: int) -> None:
+        """Let the candidate fail so many requests, if routers send it any."""
+        watch, does = self.watch, [router.does for router in self.routers_with_clients()]
+        if watch is not None and any(each and each[1] == watch.candidate for each in does):
+            self.budget.add(Counts(count, count, 0, 0), Counts(count, 0, 0, 0))
 
     def speak(self) -> bool:
         """Let the gates and Prometheus say what they have to say; True if that is news."""

@@ -10,6 +10,7 @@ from typing import Final
 from slipway_api.conditions import ConditionType, Outcome, Phase, Reason
 from slipway_api.status import ModelDeploymentStatus
 from slipway_operator.engine.commands import Verb
+from tests.unit.model.clients import Answer
 
 BEGUN: Final = "rollout begun"
 PASSED: Final = "step passed"
@@ -19,6 +20,7 @@ UNREADY: Final = "readiness lost"
 UNSTEADY: Final = "pods come and go"  # before their first step
 STEADY: Final = "pods are steady again"
 STOPPED: Final = "clock stopped"
+SPENT: Final = "shut by its budget"  # in the tick that spends it
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -216,6 +218,8 @@ CAUSES: Final = frozenset(
         *(BEGUN, RAISED, LOWERED, PASSED, UNREADY, UNSTEADY, STEADY, STOPPED),
         Reason.FIRST_REVISION,
         *Outcome,
+        *Answer,
+        SPENT,
         *(
             *(Reason.ERRORS, Reason.REFUSALS, Reason.LATENCY, Reason.LIMIT_EXCEEDED),
             Reason.BUDGET_SPENT,

@@ -9,16 +9,17 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from slipway_api import status
-from slipway_api.conditions import Reason
+from slipway_api.conditions import Reason, VerdictState
 from slipway_api.status import ModelDeploymentStatus
-from slipway_operator.engine import actions, upkeep
+from slipway_operator.engine import actions, budget, upkeep
 from slipway_operator.engine.actions import Action, Decision
 from slipway_operator.engine.decide import decide
 from slipway_operator.engine.facts import Observation
 from slipway_operator.engine.traffic import SHUT, Opening, Traffic
 from slipway_operator.shell import record
 from tests.unit.engine import laws
-from tests.unit.model import table
+from tests.unit.model import clients, table
+from tests.unit.model.clients import Answer
 from tests.unit.model.stage import Stage
 
 ASKED_AGAIN: Final = 8  # one look of so many is decided twice
@@ -105,6 +106,30 @@ class Witness:
         if rollout:
             self._given[rollout] = traffic.opening
         self._is_first = False
+
+    def ticked(self, seen: Observation) -> None:
+        """A budget is a bound: the tick that spends it shuts the way to the candidate."""
+        guard, traffic = self._stage.guard(), self._stage.applied
+        if guard is None or traffic is None or traffic.salt != guard.rollout:
+            return
+        said = {verdict.state for verdict in guard.verdicts if verdict.gate == budget.GATE}
+        is_the_last = not seen.endpoint_count(seen.deployment.status.stable)
+        if VerdictState.FAIL in said and not is_the_last:
+            assert traffic.opening == SHUT, "no answer more than the budget allows"
+            self.ledger.causes[table.SPENT] += 1
+
+    def served(self) -> None:
+        """Clients are answered by pods as long as stable has one, and statically only after that.
+
+        What routers were asked for is looked at; those that are stuck lose their clients.
+        """
+        stage, traffic = self._stage, self._stage.applied
+        if traffic is None or not stage.published:
+            return
+        found = clients.answers(stage, traffic)
+        self.ledger.causes.update(found)
+        if found - {Answer.POD}:
+            assert not clients.pods_up(stage, stage.status.stable), "stable could have answered"
 
     def acted(self, action: Action) -> None:
         """Hold the laws about what is done to objects, at the moment that it is done."""
