@@ -164,9 +164,9 @@ def parse_attempt(
     is_end = common.access_log_type != accesslog_pb2.AccessLogType.UpstreamPoolReady
     took = common.duration
     response = entry.response
-    request = entry.request.request_id
+    request, copy_of = entry.request.request_id, ""
     if envoy_names.is_mirror(common.upstream_cluster):
-        request = f"{request}~mirror"
+        request, copy_of = f"{request}~mirror", request
     return Attempt(
         namespace=cluster.namespace,
         deployment=cluster.name,
@@ -182,6 +182,7 @@ def parse_attempt(
         has_retry_after="retry-after" in response.response_headers,
         is_cut_by_client=False,  # this log cannot tell, see `als_cuts`
         request=request,
+        copy_of=copy_of,
     )
 
 

@@ -27,7 +27,8 @@ class Attempt:
     later record with the same `key`). `http_status` 0: no answer came (reset, connect failure,
     timeout). `grpc_status` None: not gRPC, or no such header or trailer. `is_cut_by_client`: the
     client went away first; such an attempt says nothing about the pod. `request` is the client
-    request's id, the same on all its attempts; empty if unknown.
+    request's id, the same on all its attempts; empty if unknown. A copy has an id of its own, and
+    `copy_of` is that of the request which was copied; empty: it is no copy.
     """
 
     namespace: str
@@ -44,6 +45,7 @@ class Attempt:
     has_retry_after: bool
     is_cut_by_client: bool
     request: str = ""
+    copy_of: str = ""
 
 
 GRPC_FAIL: Final = frozenset({2, 4, 13, 14, 15})

@@ -24,6 +24,7 @@ class Evidence:
 
     rollout: str
     weight_percent: int | None
+    beside: str  # as `Opening.beside`
     gates: dict[str, GateState]
     stable_latency_s_p999: float | None
     conviction: Verdict | None
@@ -47,6 +48,7 @@ def _write(evidence: Evidence, digits: int) -> str:
         "v": VERSION,
         "rollout": evidence.rollout,
         "weight": evidence.weight_percent,
+        **({"beside": evidence.beside} if evidence.beside else {}),
         "gates": {
             name: [[_short(value, digits) for value in row] for row in state]
             for name, state in evidence.gates.items()
@@ -91,6 +93,7 @@ def decode(text: str | None, *, rollout: str) -> Evidence | None:
         return Evidence(
             rollout=rollout,
             weight_percent=None if weight_percent is None else int(weight_percent),
+            beside=str(document.get("beside", "")),
             gates={str(name): _rows(state) for name, state in document["gates"].items()},
             stable_latency_s_p999=None if p999_s is None else float(p999_s),
             conviction=_conviction(document["fail"]),

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 from slipway_api.analysis import Analysis
 from slipway_operator.engine.attempts import Attempt, AttemptClass, classify
 from slipway_operator.engine.budget import Budget
+from slipway_operator.engine.copies import Copies, Request
 from slipway_operator.engine.evidence import Evidence, decode, encode
 from slipway_operator.engine.flights import Flights
 from slipway_operator.engine.gates import WEIGHT_ALONE
@@ -18,6 +19,7 @@ from slipway_operator.engine.panel import Panel
 from slipway_operator.engine.questions import Subject, questions
 from slipway_operator.engine.retries import Retries
 from slipway_operator.engine.tallies import HostTally, Onsets, Shedding, Tally
+from slipway_operator.engine.traffic import Opening
 from slipway_operator.engine.verdicts import GuardView
 
 TICK_S: Final = 0.25  # how often `tick` is meant to be called; nothing depends on it
@@ -31,11 +33,12 @@ LATENCY_P999_ANSWERS: Final = 1000  # below this the value of before a restart i
 
 
 class _Origin(NamedTuple):
-    """Where an attempt went, and why."""
+    """Where an attempt went, and why; `copied` is the request that it is a copy of."""
 
     host: str
     is_candidate: bool
     is_retry: bool
+    copied: Request | None
 
 
 class Guard:
@@ -67,7 +70,7 @@ class Guard:
         self._budget = Budget(analysis.max_bad_answers)
         self._records: list[Attempt] = []  # since the last tick
         self._flights: Flights[_Origin] = Flights()
-        self._retries = Retries()
+        self._retries, self._copies = Retries(), Copies()
         self._tally, self._shedding, self._onsets = Tally(), Shedding(), Onsets()
         self._stable_answers = Histogram()
         self._p999_before_s: float | None = None
@@ -76,6 +79,7 @@ class Guard:
         self._other_half: frozenset[str] = frozenset()
         self._now_s: float | None = None
         self._weight_percent: int | None = None
+        self._beside = ""
         self._is_alone = False  # now or at the last tick: routers learn of a change in between
         self._is_source_alive = True
         self._view: GuardView | None = None
@@ -87,7 +91,7 @@ class Guard:
         self._panel.load(evidence.gates)
         self._panel.conviction = evidence.conviction
         self._budget.load(evidence.spent)
-        self._weight_percent = evidence.weight_percent
+        self._weight_percent, self._beside = evidence.weight_percent, evidence.beside
         self._p999_before_s = evidence.stable_latency_s_p999
 
     @property
@@ -126,10 +130,14 @@ class Guard:
 
     def _origin(self, attempt: Attempt) -> "_Origin":
         request = (attempt.router, attempt.request)
+        is_candidate = attempt.revision == self._candidate
+        if is_candidate and attempt.request and not attempt.copy_of:
+            self._copies.asked(request)
         return _Origin(
             attempt.host,
-            attempt.revision == self._candidate,
+            is_candidate,
             bool(attempt.request) and self._retries.take(request, began_at_s=attempt.began_at_s),
+            (attempt.router, attempt.copy_of) if attempt.copy_of else None,
         )
 
     def _take_end(self, attempt: Attempt, duration_s: float) -> None:
@@ -146,7 +154,7 @@ class Guard:
             return
         if kind is AttemptClass.OK and not origin.is_candidate:
             self._stable_answers.add(duration_s)
-        if origin.is_retry:
+        if self._is_told_elsewhere(origin):
             return
         tally = self._count(origin, kind)
         if kind is AttemptClass.OK and self._asks_latency:
@@ -161,15 +169,19 @@ class Guard:
         """
         return self._is_alone and not origin.is_candidate
 
+    def _is_told_elsewhere(self, origin: _Origin) -> bool:
+        """Whether another attempt tells what this one would; asked once for each that counts."""
+        return origin.is_retry or (origin.copied is not None and self._copies.take(origin.copied))
+
     def _count(self, origin: _Origin, kind: AttemptClass) -> HostTally:
         tally = self._tally.at(origin.host, is_candidate=origin.is_candidate)
         tally.add(kind, is_onset=self._onsets.take(origin.host, kind))
         return tally
 
     def _close_epoch(self, now_s: float) -> None:
-        """Close what was counted at the old weight.
+        """Close what was counted at the old shares of requests.
 
-        Pooled over two weights, a drifting error rate would look like the candidate's (Simpson).
+        Pooled over two of them, a drifting error rate would look like the candidate's (Simpson).
         """
         may_pass = self._is_source_alive
         self._panel.close(now_s, weight_percent=0, may_pass=may_pass, is_forced=True)
@@ -179,13 +191,14 @@ class Guard:
         self._panel.start_step()
         self._view = None
 
-    def tick(self, now_s: float, *, weight_percent: int, is_source_alive: bool) -> None:
+    def tick(self, now_s: float, *, opening: Opening, is_source_alive: bool) -> None:
         """Judge what came since the last tick.
 
         `now_s` is Unix time; it may stand still but is never taken to run backwards.
-        `weight_percent` is the candidate's share of traffic now. `is_source_alive` False: a ready
-        router is silent or lost records, so nothing of this time can speak for the candidate.
+        `opening` is what brings the candidate requests now. `is_source_alive` False: a ready router
+        is silent or lost records, so nothing of this time can speak for the candidate.
         """
+        weight_percent, beside = opening.weight_percent, opening.beside
         before_s = self._now_s
         now_s = now_s if before_s is None else max(now_s, before_s)
         self._now_s, self._view = now_s, None
@@ -193,13 +206,14 @@ class Guard:
         span_s = TICK_S if before_s is None else min(now_s - before_s, SPAN_S_MAX)
         self._take_records()
         for origin in self._flights.overdue(now_s, limit_s=self._timeout_s):
-            if not origin.is_retry and not self._is_standing_in(origin):
+            if not self._is_standing_in(origin) and not self._is_told_elsewhere(origin):
                 self._count(origin, AttemptClass.FAIL)
-        if self._weight_percent not in (None, weight_percent):
+        before = (self._weight_percent, self._beside)
+        if self._weight_percent is not None and before != (weight_percent, beside):
             self._close_epoch(now_s)
-            self._flights.excuse()  # what is under way belongs to neither weight
+            self._flights.excuse()  # what is under way belongs to neither share
         self._absorb(now_s, span_s=span_s)
-        self._weight_percent = weight_percent
+        self._weight_percent, self._beside = weight_percent, beside
         may_pass = is_source_alive and self._is_source_alive
         if is_source_alive != self._is_source_alive:
             # What is open now may have lost its end, or its neighbours in the block.
@@ -253,6 +267,7 @@ class Guard:
         evidence = Evidence(
             rollout=self._rollout,
             weight_percent=self._weight_percent,
+            beside=self._beside,
             gates=panel.dump(),
             stable_latency_s_p999=p999_s,
             conviction=panel.conviction,

@@ -1,5 +1,6 @@
 """What the routers are asked to do for one ModelDeployment, as a value."""
 
+import hashlib
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
@@ -37,13 +38,22 @@ class Match:
 class Opening:
     """How far the way to a candidate is open.
 
-    `weight_percent` of the requests are answered by it, `mirror_percent` of stable's are copied to
-    it, and those that have any of `match` are led to it. Without anything it is shut.
+    `weight_percent` of the requests are answered by it, `mirror_percent` of them are copied to it,
+    whoever answers them, and those that have any of `match` are led to it and not copied. Without
+    anything it is shut.
     """
 
     weight_percent: int = 0
     mirror_percent: int = 0
     match: tuple[Match, ...] = ()
+
+    @property
+    def beside(self) -> str:
+        """Name what brings the candidate requests besides weight; empty: nothing does."""
+        if not self.mirror_percent and not self.match:
+            return ""
+        asked = repr((self.mirror_percent, self.match))
+        return hashlib.sha256(asked.encode()).hexdigest()[:8]
 
     def exceeds(self, other: "Opening") -> bool:
         """Tell whether any part is open further than the other's."""
@@ -85,9 +95,9 @@ class Backend:
 class Traffic:
     """Weights and backends of one ModelDeployment; the routers' whole knowledge of it.
 
-    `weight_percent` is the candidate's share, 0..100, `mirror_percent` how many of stable's
-    requests, 0..100, are copied to it, its answers to them being dropped. Requests that have any of
-    `match` are led to it whatever the weight. `drain` are revisions that get no new
+    `weight_percent` is the candidate's share, 0..100, `mirror_percent` how many of the requests,
+    0..100, are copied to it, its answers to them being dropped. Requests that have any of `match`
+    are led to it whatever the weight. `drain` are revisions that get no new
     requests but may still have some in flight: their clusters stay. `per_try_timeout_s` None means
     no limit below `timeout_s`. `salt` (the rollout's id) lets sticky shares of two rollouts begin
     with other keys. `is_logged` turns the access logs of this deployment on. `sticky` None draws

@@ -31,6 +31,7 @@ from slipway_operator.adapters.model_probe import ModelProbe
 from slipway_operator.adapters.router_probe import RouterProbe
 from slipway_operator.adapters.xds import XdsServer
 from slipway_operator.engine import lease
+from slipway_operator.engine.traffic import SHUT, Opening
 from slipway_operator.shell import gauges, readings
 from slipway_operator.shell.act import Actor
 from slipway_operator.shell.alert_hook import AlertHook
@@ -82,7 +83,7 @@ class Operator:
         self._table = RoutingTable(self._ads, self._probe, wake=self._wake, ports=self._ports.taken)
         self._polls = Polls(prometheus.client(settings.prometheus_url))
         self._guards = Guards(
-            weight_percent=self._weight_percent,
+            opening=self._opening,
             last_heard_s=self._last_heard_s,
             wake=self._verdict_changed,
             polls=self._polls,
@@ -312,9 +313,9 @@ class Operator:
         for owner in self._census.known:
             self._queue.add(_key(owner))
 
-    def _weight_percent(self, owner: Owner) -> int:
+    def _opening(self, owner: Owner) -> Opening:
         traffic = self._table.applied(owner)
-        return traffic.weight_percent if traffic else 0
+        return traffic.opening if traffic else SHUT
 
     def _last_heard_s(self) -> float | None:
         """Tell how long the quietest ready router has sent no records."""

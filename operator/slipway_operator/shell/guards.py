@@ -15,6 +15,7 @@ from slipway_operator.engine.actions import Watch
 from slipway_operator.engine.attempts import Attempt
 from slipway_operator.engine.guard import TICK_S, Guard
 from slipway_operator.engine.podevents import PodSeen
+from slipway_operator.engine.traffic import Opening
 from slipway_operator.engine.verdicts import GuardView
 from slipway_operator.shell.polls import Polls
 
@@ -38,13 +39,13 @@ class Guards:
     def __init__(
         self,
         *,
-        weight_percent: Callable[[Owner], int],
+        opening: Callable[[Owner], Opening],
         last_heard_s: Callable[[], float | None],
         wake: Callable[[Owner, bool], None],
         polls: Polls,
     ) -> None:
         """`last_heard_s` is the age of the quietest ready router's last record, None: never."""
-        self._weight_percent = weight_percent
+        self._opening = opening
         self._last_heard_s = last_heard_s
         self._wake = wake
         self._polls = polls
@@ -99,8 +100,7 @@ class Guards:
                 self._tick(owner, post, is_alive=is_alive)
 
     def _tick(self, owner: Owner, post: _Post, *, is_alive: bool) -> None:
-        weight_percent = self._weight_percent(owner)
-        post.guard.tick(time.time(), weight_percent=weight_percent, is_source_alive=is_alive)
+        post.guard.tick(time.time(), opening=self._opening(owner), is_source_alive=is_alive)
         view = sources.join(post.guard.view(), self._polls.view(owner))
         told = (*(verdict.state for verdict in view.verdicts), str(view.is_shedding))
         if told != post.told:

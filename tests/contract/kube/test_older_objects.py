@@ -24,6 +24,7 @@ from slipway_operator.adapters.kube_resources import (
 from slipway_operator.adapters.model_probe import ModelProbe
 from slipway_operator.adapters.router_probe import RouterProbe
 from slipway_operator.engine import standing
+from slipway_operator.engine.traffic import SHUT
 from slipway_operator.shell.guards import Guards
 from slipway_operator.shell.observe import Observer, Unreadable
 from slipway_operator.shell.polls import Polls
@@ -85,7 +86,7 @@ def observer(kube: KubeClient) -> Observer:
         kube,
         table=RoutingTable(ads, RouterProbe(), wake=lambda _: None),
         guards=Guards(
-            weight_percent=lambda _: 0,
+            opening=lambda _: SHUT,
             last_heard_s=lambda: None,
             polls=Polls(None),
             wake=lambda *_: None,

@@ -12,6 +12,7 @@ from slipway_api.analysis import Analysis
 from slipway_api.metrics import ROUTER_ANSWERS
 from slipway_operator.engine.attempts import Attempt, AttemptClass, classify
 from slipway_operator.engine.guard import TICK_S, Guard
+from slipway_operator.engine.traffic import Opening
 from slipway_operator.engine.verdicts import Verdict
 from slipway_operator.render.envoy_clusters import MIRROR_LIMIT
 from tests.contract.router.pods import Revision, until
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.contract
 REQUESTS = 400
 RATE = 200.0
 PROTOCOLS = ("rest", "grpc")
+COPIED = Opening(mirror_percent=100)
 
 
 async def _send(stage: Stage, protocol: str, count: int = REQUESTS) -> Load:
@@ -83,9 +85,8 @@ async def _break(revision: Revision, failure: str, protocol: str) -> None:
         revision.set_mode(failure)
 
 
-async def _conviction(stage: Stage, candidate: Revision, stable: Revision) -> Verdict | None:
-    """Let a guard take in what the routers logged, tick by tick."""
-    guard = Guard(
+def _guard(candidate: Revision, stable: Revision) -> Guard:
+    return Guard(
         "rollout-1",
         candidate=candidate.name,
         stable=stable.name,
@@ -94,12 +95,17 @@ async def _conviction(stage: Stage, candidate: Revision, stable: Revision) -> Ve
         evidence=None,
         phi=None,
     )
+
+
+async def _conviction(stage: Stage, candidate: Revision, stable: Revision) -> Verdict | None:
+    """Let a guard take in what the routers logged, tick by tick."""
+    guard = _guard(candidate, stable)
     taken, deadline_s = 0, time.time() + 4
     while guard.view().failed is None and time.time() < deadline_s:
         for attempt in stage.attempts[taken:]:
             guard.observe(attempt)
         taken = len(stage.attempts)
-        guard.tick(time.time(), weight_percent=0, is_source_alive=True)
+        guard.tick(time.time(), opening=COPIED, is_source_alive=True)
         await asyncio.sleep(TICK_S)
     return guard.view().failed
 
@@ -178,6 +184,31 @@ async def test_copies_and_shares_go_together(stage: Stage) -> None:
     assert load.error_count == 0
     assert load.revisions.total() == REQUESTS
     assert candidate.seen_count == REQUESTS + load.revisions[candidate.name]
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+async def test_of_a_request_and_its_copy_at_the_candidate_one_is_judged(
+    stage: Stage, protocol: str
+) -> None:
+    stable, candidate = await stage.canary(50, mirror_percent=100)
+    guard, opening = _guard(candidate, stable), replace(COPIED, weight_percent=50)
+    taken, is_over, deadline_s = 0, False, time.time() + 20
+
+    sending = asyncio.create_task(_send(stage, protocol))
+    while not is_over and time.time() < deadline_s:
+        await asyncio.sleep(TICK_S)
+        is_logged = len(stage.ended()) == stable.seen_count + candidate.seen_count
+        is_over = sending.done() and is_logged
+        for attempt in stage.attempts[taken:]:
+            guard.observe(attempt)
+        taken = len(stage.attempts)
+        guard.tick(time.time(), opening=opening, is_source_alive=True)
+    load, counted = await sending, guard.view().verdicts[0]
+
+    assert load.error_count == 0
+    assert is_over, "all attempts are logged in time"
+    assert counted.stable_count == load.revisions[stable.name]
+    assert counted.candidate_count == REQUESTS
 
 
 async def test_metrics_tell_copies_from_requests(stage: Stage) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from slipway_api.analysis import Analysis
 from slipway_operator.engine.attempts import Attempt
 from slipway_operator.engine.guard import TICK_S, Guard
+from slipway_operator.engine.traffic import Opening
 
 CANDIDATE, STABLE = "churn-new", "churn-old"
 START_S = 1_700_000_000.0
@@ -127,9 +128,10 @@ def feed(
     now_s: float,
     *,
     weight_percent: int = 50,
+    opening: Opening | None = None,
     is_alive: bool = True,
 ) -> None:
-    """Let a guard see attempts, then tick."""
+    """Let a guard see attempts, then tick; `opening` None: there is nothing besides weight."""
     for one in attempts:
         judge.observe(one)
-    judge.tick(now_s, weight_percent=weight_percent, is_source_alive=is_alive)
+    judge.tick(now_s, opening=opening or Opening(weight_percent), is_source_alive=is_alive)

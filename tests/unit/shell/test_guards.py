@@ -6,6 +6,7 @@ from dataclasses import replace
 from slipway_api.analysis import Analysis
 from slipway_operator.engine.actions import Watch
 from slipway_operator.engine.guard import TICK_S
+from slipway_operator.engine.traffic import Opening
 from slipway_operator.shell.guards import Guards, Owner
 from tests.unit.engine.streams import CANDIDATE, STABLE, START_S, attempt
 
@@ -33,7 +34,7 @@ class NoPolls:
 
 def _guards(wake: Callable[[Owner, bool], None] = lambda *_: None) -> Guards:
     return Guards(
-        weight_percent=lambda _: 50,
+        opening=lambda _: Opening(50),
         last_heard_s=lambda: 0.0,
         wake=wake,
         polls=NoPolls(),
