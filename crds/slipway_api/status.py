@@ -232,7 +232,7 @@ class RolloutState(ContractModel):
         Field(description="Since when routers are asked for weight 0, to end the rollout."),
     ] = None
     approval: Annotated[
-        Note, Field(description="Who last approved or promoted it, and why, by their own word.")
+        Note, Field(description="Who last let it go on, and why, by their own word.")
     ] = ""
     promote_asked: Annotated[
         bool, Field(description="A person asked to skip the remaining steps.")

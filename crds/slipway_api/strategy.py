@@ -70,8 +70,9 @@ class Direct(ContractModel):
 class BlueGreen(ContractModel):
     """Bring all pods of the candidate up beside stable's, then switch all traffic at once.
 
-    Before the switch, and afterwards to stable, the Service NAME-preview leads to the candidate.
-    After the switch stable keeps its pods for the time of `probation`.
+    The Service NAME-preview leads to the candidate for the whole rollout, after the switch as
+    before it, and between rollouts to stable. After the switch stable keeps its pods for the time
+    of `probation`.
     """
 
     mirror: Mirror = 0

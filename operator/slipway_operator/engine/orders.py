@@ -10,7 +10,7 @@ from typing import assert_never
 from slipway_api import names, status
 from slipway_api.conditions import Reason
 from slipway_api.model_deployment import ModelDeployment
-from slipway_api.status import Chosen
+from slipway_api.status import Chosen, RolloutState
 from slipway_operator.engine import commands, course, plan
 from slipway_operator.engine.commands import Command, Verb
 from slipway_operator.engine.course import Course
@@ -164,8 +164,7 @@ def _carry_out(now_course: Course, seen: Observation, command: Command, *, now: 
             return course.with_rollout(now_course, paused=True)
         case Verb.RESUME:
             assert now_course.rollout is not None
-            answered = now_course.rollout.step_index
-            return course.with_rollout(now_course, paused=False, pause_step=answered)
+            return _resume(now_course, now_course.rollout, command)
         case Verb.APPROVE:
             assert now_course.rollout is not None
             answered = now_course.rollout.step_index
@@ -182,6 +181,15 @@ def _carry_out(now_course: Course, seen: Observation, command: Command, *, now: 
             return _undo(now_course, Chosen(identity=_identity(seen), revision=command.revision))
         case _:
             assert_never(command.verb)
+
+
+def _resume(now_course: Course, rollout: RolloutState, command: Command) -> Course:
+    """Go on; to end a person's own pause takes no approval of somebody else's away."""
+    is_asked = not rollout.paused or not rollout.approval
+    approval = _approval(command) if is_asked else rollout.approval
+    return course.with_rollout(
+        now_course, paused=False, pause_step=rollout.step_index, approval=approval
+    )
 
 
 def _approval(command: Command) -> str:

@@ -244,13 +244,40 @@ def test_pods_of_a_step_are_waited_for_even_where_the_weight_needs_fewer() -> No
     assert (10, Phase.PAUSED) == (world.status.weight.verified, world.status.phase)
 
 
-def test_who_approved_and_why_is_kept_in_the_history() -> None:
+@pytest.mark.parametrize("verb", ["approve", "resume", "promote"])
+def test_who_let_it_go_on_and_why_is_kept_in_status_and_history(verb: str) -> None:
     world = begun({"featureFlag": {"match": [FLAG]}})
-    world.command = f"approve@{NEW}#1 ada@example.org: scores look right"
+    world.command = f"{verb}@{NEW}#1 ada@example.org: scores look right"
+    answered = world.step().status
     world.settle()
 
+    said = f"{verb}: ada@example.org asked for it: scores look right"
+    assert answered.rollout is not None
+    assert said == answered.rollout.approval
     (entry,) = world.status.history
-    assert "approve: ada@example.org asked for it: scores look right" == entry.message
+    assert said == entry.message
+
+
+@pytest.mark.parametrize(
+    ("verbs", "kept"),
+    [
+        (("approve", "pause", "resume"), "approve"),  # to end a pause takes no approval away
+        (("approve", "resume"), "resume"),
+        (("pause", "resume"), "resume"),
+    ],
+)
+def test_of_several_words_the_last_that_let_it_go_on_is_kept(
+    verbs: tuple[str, ...], kept: str
+) -> None:
+    world = begun({"steps": [{"weight": 10, "approve": True}, {"weight": 50, "approve": True}]})
+    for number, verb in enumerate(verbs):
+        world.command = f"{verb}@{NEW}#{number} ada: as agreed"
+        world.settle(seconds_max=5)
+
+    said = (
+        world.status.rollout.approval if world.status.rollout else world.status.history[0].message
+    )
+    assert f"{kept}: ada asked for it: as agreed" == said
 
 
 def test_an_approval_that_nobody_asked_for_is_refused_and_says_what_there_is() -> None:
@@ -283,6 +310,18 @@ def test_the_preview_leads_to_the_candidate_and_to_stable_when_there_is_none() -
     world.settle(seconds_max=60)
 
     assert [OLD, NEW, OLD] == [before, during, world.preview]
+
+
+def test_the_preview_stays_with_the_candidate_over_the_switch_and_its_promotion() -> None:
+    strategy = {"blueGreen": {"hold": "1m"}, "probation": "5m"}
+    world = World.serving(builders.spec("1", strategy=strategy))
+    world.ask("2")
+    world.settle(seconds_max=90)
+    switched = (world.status.weight.verified, world.status.phase, world.preview)
+    world.settle(seconds_max=600)
+
+    assert (100, Phase.ROLLING_OUT, NEW) == switched
+    assert (NEW, NEW) == (world.status.stable, world.preview)
 
 
 def test_the_preview_goes_with_the_strategy() -> None:
