@@ -23,7 +23,8 @@ JSON: Final = "application/json"
 CONNECT_TIMEOUT_S: Final = 2.0
 REQUEST_TIMEOUT_S: Final = 10.0
 WRITE_TIMEOUT_S: Final = 3.5  # a write that was sent at a window's end is over with the Lease
-CONNECTION_COUNT_MAX: Final = 64
+# Each holds a third of a MiB for TLS, and a start with many deployments would open them all.
+CONNECTION_COUNT_MAX: Final = 24
 LINE_BYTES_MAX: Final = 8 * 1024 * 1024  # etcd takes 1.5 MiB; a watch event wraps one object
 
 
