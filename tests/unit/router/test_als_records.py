@@ -71,11 +71,12 @@ def test_a_start_has_no_duration_and_the_key_of_its_end() -> None:
     assert replace(EXPECTED, duration_s=None, http_status=0, grpc_status=None) == _attempt(entry)
 
 
-def test_a_copy_is_an_attempt_of_a_request_of_its_own() -> None:
+def test_a_copy_is_an_attempt_of_a_request_of_its_own_that_names_the_copied_one() -> None:
     attempt = _attempt(_entry('common_properties { upstream_cluster: "ml~churn~r2~grpc~mirror" }'))
 
     key = EXPECTED.key.replace("6e9ea5ad", "6e9ea5ad~mirror")
-    assert replace(EXPECTED, key=key, request="6e9ea5ad~mirror") == attempt
+    copied = replace(EXPECTED, key=key, request="6e9ea5ad~mirror", copy_of="6e9ea5ad")
+    assert copied == attempt
 
 
 def test_what_the_router_dropped_itself_is_no_attempt() -> None:
