@@ -35,6 +35,8 @@ LOAD_S_MAX: Final = 1200.0
 POLL_S: Final = 0.3
 IDENTITY: Final = "identity"
 IDENTITY_URI: Final = "file:///opt/slipway/share/identity.onnx"
+# What curl tells of an answer.
+FACTS: Final = f"%{{http_code}},%header{{{names.HEADER_REVISION}}},%header{{{names.HEADER_STATIC}}}"
 GRPC_CLIENT: Final = Path(__file__).parent / "grpc_client.py"
 QUESTION: Final = json.dumps(
     {"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1.0, -2.5]}]}
@@ -48,6 +50,7 @@ class Answer:
     status: str
     revision: str
     body: str
+    is_static: bool = False
 
 
 def manifest(target: Target, *, version: str = "1", **more: Any) -> Object:
@@ -162,6 +165,20 @@ class Scene:
         """Read the status."""
         return self._look(target)[1]
 
+    def statuses(self, namespace: str) -> dict[str, ModelDeploymentStatus]:
+        """Read the statuses of a namespace, by name."""
+        found: Object = self._objects.list_namespaced_custom_object(
+            names.GROUP,
+            names.VERSION,
+            namespace,
+            names.MODEL_DEPLOYMENT_PLURAL,
+            _request_timeout=COMMAND_S,
+        )
+        return {
+            one["metadata"]["name"]: ModelDeploymentStatus.model_validate(one.get("status") or {})
+            for one in found["items"]
+        }
+
     def _look(self, target: Target) -> tuple[Object, ModelDeploymentStatus]:
         found: Object = self._objects.get_namespaced_custom_object(
             names.GROUP,
@@ -236,18 +253,19 @@ class Scene:
         namespace: str = "default",
         headers: Mapping[str, str] | None = None,
         body: str = QUESTION,
+        model: str = IDENTITY,
     ) -> Answer:
         """Send one inference over REST; `host` as its user would write it."""
         extra = [word for pair in (headers or {}).items() for word in ("--header", ": ".join(pair))]
         done = self.client(
             *("curl", "--silent", "--show-error", "--max-time", "20", "--data", body, *extra),
-            *("--write-out", f"\n%{{http_code}} %header{{{names.HEADER_REVISION}}}"),
-            f"http://{host}/v2/models/{IDENTITY}/infer",
+            *("--write-out", f"\n{FACTS}"),
+            f"http://{host}/v2/models/{model}/infer",
             namespace=namespace,
         )
         text, _, facts = done.stdout.rpartition("\n")
-        status, _, revision = facts.partition(" ")
-        return Answer(status, revision, text or done.stderr)
+        status, revision, mark = (*facts.split(","), "", "")[:3]
+        return Answer(status, revision, text or done.stderr, is_static=mark == "true")
 
     def ask_rpc(
         self,

@@ -6,13 +6,16 @@ checkouts at once.
 
 import os
 from collections.abc import Iterator
-from typing import Final
+from dataclasses import replace
+from typing import Any, Final
 
 import pytest
 
-from bench import files, models
+from bench import bucket, files, models, monitoring
+from bench.bucket import Bucket
 from bench.ground import Ground, raised
-from bench.scene import SYSTEM_NAMESPACE, Scene, install
+from bench.monitoring import Program
+from bench.scene import SYSTEM_NAMESPACE, Scene, install, merged
 from sandbox import places
 from sandbox.cluster import Cluster
 from sandbox.progress import Progress
@@ -41,9 +44,22 @@ def ground() -> Iterator[Ground]:
 
 
 @pytest.fixture(scope="session")
-def scene(ground: Ground) -> Scene:
+def prometheus(ground: Ground, tmp_path_factory: Any) -> Iterator[Program]:
+    """The Prometheus that the operator is told of; it runs where a test starts it."""
+    program = monitoring.prometheus(
+        tmp_path_factory.mktemp("monitoring") / "prometheus",
+        address=ground.cluster.layout.addresses.client.address,
+        wrap=ground.client_command,
+    )
+    yield program
+    program.stop()
+
+
+@pytest.fixture(scope="session")
+def scene(ground: Ground, prometheus: Program) -> Scene:
     """Install Slipway by its chart, into a namespace that takes restricted pods only."""
-    made = Scene(ground)
+    told = {"prometheus": {"url": prometheus.url}}
+    made = Scene(replace(ground, values=merged(ground.values, told)))
     made.kubectl("delete", "namespace", *NAMESPACES, "--ignore-not-found")
     for name in (SYSTEM_NAMESPACE, *NAMESPACES):
         made.make_namespace(name)
@@ -62,3 +78,11 @@ def store(ground: Ground, catalogue: models.Catalogue) -> Iterator[str]:
     """Serve model files to pods; the base of their addresses."""
     with files.serve(catalogue.folder, address=ground.host_address) as base_url:
         yield base_url
+
+
+@pytest.fixture(scope="session")
+def models_bucket(ground: Ground, tmp_path_factory: Any) -> Iterator[Bucket]:
+    """An S3 server with a bucket `models`, which pods reach."""
+    log = tmp_path_factory.mktemp("bucket") / "log"
+    with bucket.served("models", address=ground.host_address, log=log) as made:
+        yield made

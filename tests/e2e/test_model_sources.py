@@ -1,19 +1,15 @@
 """Models from a volume and from a bucket, as pods get them: claims, Secrets, digests."""
 
 import hashlib
-import os
 import shutil
-import subprocess
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-import obstore
 import pytest
-from obstore.store import S3Store
 
-from bench.scene import Object, Scene, Target, eventually, manifest
-from sandbox import places, venvs
+from bench.bucket import Bucket
+from bench.scene import Object, Scene, Target, manifest
+from sandbox import places
 
 pytestmark = pytest.mark.e2e
 
@@ -57,51 +53,12 @@ def claim(scene: Scene, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def secret(scene: Scene, tmp_path: Path) -> Iterator[str]:
-    """A Secret with the way to an S3 server on this machine that holds the model."""
-    home = venvs.ensure("s3server.txt", why="an S3 server for tests", log=print)
-    host, log = scene.ground.host_address, tmp_path / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [home / "bin" / "python", "-m", "moto.server", "-H", host, "-p", "0"],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        )
-    try:
-        url = eventually(lambda: _listening(log, host), what="the S3 server listens", timeout_s=60)
-        urllib.request.urlopen(urllib.request.Request(f"{url}/models", method="PUT"), timeout=10)
-        bucket = S3Store(
-            "models",
-            endpoint=url,
-            access_key_id="testing",
-            secret_access_key="testing",
-            region="us-east-1",
-            client_options={"allow_http": True},
-        )
-        obstore.put(bucket, "identity/1.onnx", IDENTITY.read_bytes())
-        values = {
-            "AWS_ENDPOINT_URL": url,
-            "AWS_ALLOW_HTTP": "true",
-            "AWS_ACCESS_KEY_ID": "testing",
-            "AWS_SECRET_ACCESS_KEY": "testing",
-        }
-        metadata = {"name": "bucket", "namespace": "e2e"}
-        scene.apply(
-            {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": values}
-        )
-        yield "bucket"
-        scene.delete(BUCKET)
-    finally:
-        process.kill()
-        process.wait()
-
-
-def _listening(log: Path, host: str) -> str | None:
-    start = f"http://{host}:"
-    lines = [line for line in log.read_text().splitlines() if start in line]
-    return start + lines[0].rsplit(":", 1)[1].split()[0].strip("/") if lines else None
+def secret(scene: Scene, models_bucket: Bucket) -> Iterator[str]:
+    """A Secret with the way to a bucket that holds the model."""
+    models_bucket.put("identity/1.onnx", IDENTITY.read_bytes())
+    scene.apply(models_bucket.secret("bucket", namespace=BUCKET.namespace))
+    yield "bucket"
+    scene.delete(BUCKET)
 
 
 def test_a_model_in_a_volume_serves(scene: Scene, claim: str) -> None:
