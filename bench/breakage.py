@@ -10,8 +10,9 @@ import signal
 import subprocess
 import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,11 +26,16 @@ _CRASH_POLL_S: Final = 0.2
 
 
 @contextmanager
-def refusing(scene: Scene, pod: Object) -> Iterator[None]:
-    """Let a model pod break every connection and refuse new ones, its probes' too."""
+def refusing(scene: Scene, *pods: Object) -> Iterator[None]:
+    """Let model pods break every connection and refuse new ones, their probes' too."""
     ports = f"{{ {names.PORT_HTTP}, {names.PORT_GRPC} }}"
-    rule = f"ip daddr {_address(pod)} tcp dport {ports} reject with tcp reset"
-    with _rules(scene, pod["spec"]["nodeName"], rule):
+    rules = defaultdict[str, list[str]](list)
+    for pod in pods:
+        rule = f"ip daddr {_address(pod)} tcp dport {ports} reject with tcp reset"
+        rules[pod["spec"]["nodeName"]].append(rule)
+    with ExitStack() as broken:
+        for node, ours in rules.items():
+            broken.enter_context(_rules(scene, node, *ours))
         yield
 
 

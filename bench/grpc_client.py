@@ -1,7 +1,7 @@
 """One inference over gRPC as a program of its own, to be run inside the cluster's network.
 
 `python grpc_client.py HOST:PORT MODEL [AUTHORITY [NAME=VALUE…]]`, the pairs being metadata and an
-empty authority none, prints status, revision and body as JSON.
+empty authority none, prints as JSON what `bench.scene.Answer` has.
 """
 
 import json
@@ -38,7 +38,9 @@ def main(target: str, model: str, authority: str = "", *pairs: str) -> None:
             status, body = call.code().name, call.details() or ""
         headers = dict((*(call.initial_metadata() or ()), *(call.trailing_metadata() or ())))
     revision = headers.get("x-slipway-revision", "")
-    print(json.dumps({"status": status, "revision": revision, "body": body}))
+    is_static = headers.get("x-slipway-static") == "true"
+    told = {"status": status, "revision": revision, "body": body, "is_static": is_static}
+    print(json.dumps(told))
 
 
 if __name__ == "__main__":

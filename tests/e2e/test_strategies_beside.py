@@ -19,6 +19,7 @@ ARMS: Final = Target("e2e", "arms")
 SHADED: Final = Target("e2e", "shaded")
 BROKEN_BLUE: Final = Target("e2e", "broken-blue")
 BROKEN_SHADE: Final = Target("e2e", "broken-shade")
+THRIFTY: Final = Target("e2e", "thrifty")
 
 # Few requests are sent here: what lacks samples goes on after a second, recorded as unproven.
 SOON: Final = {"insufficient": {"after": "1s", "then": "promote"}}
@@ -28,9 +29,16 @@ STRATEGIES: Final[dict[Target, Object]] = {
     ARMS: {"abTest": {"weight": 50, "hold": "1h"}},
     SHADED: {"shadow": {"mirror": 100, "hold": "2s"}},
 }
+BUDGET: Final = 2  # so few that nothing can be proved by them
 BROKEN: Final[dict[Target, Object]] = {
-    BROKEN_BLUE: {"blueGreen": {}, "probation": "1h"},
-    BROKEN_SHADE: {"shadow": {"mirror": 100, "hold": "1h"}},
+    BROKEN_BLUE: {"strategy": {"blueGreen": {}, "probation": "1h"}},
+    BROKEN_SHADE: {"strategy": {"shadow": {"mirror": 100, "hold": "1h"}}},
+    THRIFTY: {"steps": [{"weight": 20, "hold": "1h"}], "analysis": {"maxBadAnswers": BUDGET}},
+}
+CAUSES: Final = {
+    BROKEN_BLUE: Reason.ERRORS,
+    BROKEN_SHADE: Reason.ERRORS,
+    THRIFTY: Reason.BUDGET_SPENT,
 }
 RATE: Final = 20.0
 
@@ -134,13 +142,13 @@ def test_a_shadow_answers_nobody_and_ends_without_blame(
 def broken(
     scene: Scene, catalogue: models.Catalogue, store: str, tmp_path_factory: Any
 ) -> Iterator[dict[Target, Path]]:
-    """Two deployments of a real model under load, which get a version that fails; the ledgers."""
+    """Deployments of a real model under load, which get a version that fails; the ledgers."""
 
     def release(target: Target, version: str) -> Object:
         found = catalogue.release(models.TUMOUR, version)
         model = {"name": found.model, "version": version, "digest": found.digest}
         uri = {"uri": f"{store}/{found.file}"}
-        return manifest(target, model=model | uri, strategy=BROKEN[target])
+        return manifest(target, model=model | uri, **BROKEN[target])
 
     folder: Path = tmp_path_factory.mktemp("broken")
     files = {target: folder / f"{target.name}.jsonl" for target in BROKEN}
@@ -173,10 +181,20 @@ def test_a_candidate_that_fails_is_taken_back_and_no_client_loses_anything(
     status = scene.status(target)
     got = answers(broken[target])
 
-    assert Reason.ERRORS == status.history[0].reason
+    assert CAUSES[target] == status.history[0].reason
     assert {200, "OK"} == {line.status for line in got}
     assert not any(line.wrong for line in got)
     candidate = status.history[0].revision
     if target == BROKEN_SHADE:
         assert candidate not in {line.revision for line in got}
     assert status.stable == got[-1].revision
+
+
+def test_a_budget_bounds_what_a_rollout_costs(scene: Scene, broken: dict[Target, Path]) -> None:
+    got = answers(broken[THRIFTY])
+
+    tried_again = sum((line.attempts or 1) - 1 for line in got)
+
+    assert f"of at most {BUDGET}" in scene.status(THRIFTY).history[0].message
+    # What arrives until every router has heard comes on top.
+    assert BUDGET <= tried_again <= BUDGET + RATE / 2
