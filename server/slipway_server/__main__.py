@@ -1,23 +1,24 @@
 """`slipway-server`: a command, or settings from the environment; an exit code that tells why."""
 
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NoReturn
 
-import uvloop
-
-from slipway_api import names
-from slipway_server import cli, processors, settings, termination
-from slipway_server.core.errors import LoadError
-
 SILENCE: Final = "ORT_DISABLE_TELEMETRY"
 
 
 def main(argv: Sequence[str]) -> int:
     """Run until done or SIGTERM; 0, or 78 and 75 when the model cannot be served."""
+    import uvloop
+
+    from slipway_api import names
+    from slipway_server import cli, processors, settings, termination
+    from slipway_server.core.errors import LoadError
+
     # ONNX Runtime looks at it when it is loaded, and reports to its makers without it.
     os.environ.setdefault(SILENCE, "1")
     # A client may send what FP32 cannot hold. numpy's `errstate` would cost each request 10 µs.
@@ -42,7 +43,13 @@ def run() -> NoReturn:
 
     A hanging inference runs in native code, and taking the runtime's globals from under it would
     turn an orderly end into a crash.
+
+    Loading its parts takes a second, on a busy node many. The first process of a container never
+    hears a signal that it has no handler for: told to end meanwhile, it would start, serve nobody,
+    and be killed at the end of its pod's grace.
     """
+    if not sys.argv[1:]:
+        signal.signal(signal.SIGTERM, lambda _number, _frame: os._exit(0))
     code = main(sys.argv[1:])
     sys.stdout.flush()
     sys.stderr.flush()

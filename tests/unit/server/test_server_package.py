@@ -2,6 +2,7 @@
 
 import os
 import runpy
+import signal
 import subprocess
 import sys
 import tomllib
@@ -35,3 +36,23 @@ def test_onnx_runtime_is_not_loaded_before_it_is_told_to_be_silent():
     )
 
     assert asked.stdout == "False\n"
+
+
+def test_it_ends_when_it_is_told_to_before_its_parts_are_loaded(tmp_path: Path):
+    """The first process of a container hears only signals that it has a handler for."""
+    slow = "import sys\nprint('loading', flush=True)\nsys.stdin.read()\n"
+    (tmp_path / "onnxruntime.py").write_text(slow)
+    path = os.pathsep.join([str(tmp_path), *filter(None, sys.path)])
+
+    with subprocess.Popen(
+        [sys.executable, "-m", "slipway_server"],
+        env=os.environ | {"PYTHONPATH": path},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "loading\n"
+        process.send_signal(signal.SIGTERM)
+
+        assert process.wait(timeout=20) == 0
