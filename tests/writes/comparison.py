@@ -7,10 +7,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.writes import ways
+from tests.writes.ways import Shares
 from tests.writes.writes import Write
 
 Object = dict[str, Any]
-Shares = dict[str, int]  # percent by revision
 
 
 @dataclass
@@ -18,7 +19,8 @@ class Outcome:
     """What a run came to.
 
     `objects` are stripped of what varies, `counts` are of objects made and deleted, `histories`
-    what clients got by router, one after the other. `is_hit`: the write that was to go wrong came.
+    what clients got by router, one after the other. `violations` are of what holds at every moment.
+    `is_hit`: the write that was to go wrong came.
     """
 
     trace: list[Write] = field(default_factory=list)
@@ -48,7 +50,7 @@ def differences(expected: Outcome, got: Outcome, *, may_step_back: bool) -> list
             found.append(f"{key}: {got.counts[key]} times, not {expected.counts[key]}")
     for number, pair in enumerate(zip(expected.histories, got.histories, strict=True)):
         if pair[0] != pair[1] and not (may_step_back and is_step_back(*pair)):
-            found.append(f"router-{number} gave {_told(pair[1])}, not {_told(pair[0])}")
+            found.append(f"router-{number} gave {ways.told(pair[1])}, not {ways.told(pair[0])}")
     return found
 
 
@@ -83,9 +85,3 @@ def first_difference(one: object, other: object, path: str = "") -> str:
                 if left != right:
                     return first_difference(left, right, f"{path}[{number}]")
     return f"{path or 'it'} is {str(other)[:200]}, not {str(one)[:200]}"
-
-
-def _told(history: list[Shares]) -> str:
-    """Write a history short: the last characters of each revision's name and its share."""
-    steps = ("+".join(f"{name[-4:]}={share}" for name, share in s.items()) for s in history)
-    return " → ".join(steps)

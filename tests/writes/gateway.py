@@ -33,6 +33,7 @@ _NAMESPACED: Final = (
     kinds.PODS,
     kinds.SERVICES,
     kinds.ENDPOINT_SLICES,
+    kinds.CONTROLLER_REVISIONS,
 )
 _BODY_BYTES_MAX: Final = 2**24
 _PASSED: Final = ("Accept", "Content-Type")
@@ -59,7 +60,9 @@ class Upstream:
         self.server = access.server
         connector = aiohttp.TCPConnector(limit=0, ssl=access.ssl_context())
         self.session = aiohttp.ClientSession(
-            connector=connector, timeout=aiohttp.ClientTimeout(total=None), auto_decompress=False
+            connector=connector,
+            timeout=aiohttp.ClientTimeout(total=None),
+            headers={"Accept-Encoding": "identity"},  # else long lists come packed: bodies are read
         )
 
     async def close(self) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import itertools
+import math
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -20,7 +21,7 @@ from tests.writes.gateway import Upstream
 from tests.writes.run import Ground, Point, Run, StuckError
 from tests.writes.writes import Fault, Write
 
-RUN_S_MAX: Final = 240.0
+RUN_S_MAX: Final = 1200.0  # whatever starves it; what is stuck says so long before
 TRIES: Final = 3  # until the write comes that is to go wrong: two things at once have no order
 BESIDE: Final = 10  # runs at a time: they mostly wait, but on two processors not for ever
 
@@ -29,14 +30,13 @@ Report = Callable[["Result"], None]
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A story with a fault at one of its writes; `number` is the write's, from 1.
+    """A story with a fault at one of its writes.
 
     `is_process`: the operator is a process, and a crash is SIGKILL. `point` None: undisturbed.
     """
 
     strategy: str
     operation: str
-    number: int = 0
     point: Point | None = None
     is_process: bool = False
 
@@ -54,7 +54,13 @@ class Case:
         if self.point is None:
             return f"{self.story} undisturbed"
         kill = " (SIGKILL)" if self.is_process else ""
-        return f"{self.story}:{self.number} {self.point.fault}{kill}: {self.point.write.name}"
+        return f"{self.key}{kill}: {self.point.write.name}"
+
+    @property
+    def key(self) -> str:
+        """Name it as every recording does, whatever else it finds."""
+        assert self.point is not None
+        return f"{self.story}:{self.point.write.digest} {self.point.fault}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +99,15 @@ class Proof:
         pairs = (story.split("/") for story in asked)
         alone = [Case(strategy, operation) for strategy, operation in pairs]
         for case, outcome in await self._play_all(alone, lambda _: None):
-            if outcome.trouble:
-                raise StuckError(f"{case.name}: {outcome.trouble}")
+            if wrong := outcome.trouble or "; ".join(outcome.violations):
+                raise StuckError(f"{case.name}: {wrong}")
             self.recorded[case.story] = outcome
         return [case for story in asked for case in cases_of(story, self.recorded[story].trace)]
 
-    async def play(self, cases: Iterable[Case], report: Report) -> list[Result]:
-        """Play cases; each is reported when it is over."""
+    async def play(
+        self, cases: Iterable[Case], report: Report, *, begin_s_max: float = math.inf
+    ) -> list[Result]:
+        """Play cases, but begin none after so many seconds; each is reported when it is over."""
         results: list[Result] = []
 
         def take(done: tuple[Case, Outcome]) -> None:
@@ -110,7 +118,8 @@ class Proof:
             results.append(Result(case, outcome, tuple(found)))
             report(results[-1])
 
-        await self._play_all(cases, take)
+        ends_s = time.monotonic() + begin_s_max
+        await self._play_all(itertools.takewhile(lambda _: time.monotonic() < ends_s, cases), take)
         return results
 
     async def _play_all(
@@ -133,8 +142,10 @@ class Proof:
             take(done[-1])
 
         async with asyncio.TaskGroup() as group:
+            slot = await free.get()
             for case in cases:
-                group.create_task(one(case, await free.get()))
+                group.create_task(one(case, slot))
+                slot = await free.get()
         return done
 
     async def _once(self, case: Case, slot: int) -> Outcome:
@@ -172,8 +183,8 @@ def cases_of(story: str, trace: Sequence[Write]) -> list[Case]:
     """Generate every fault at every distinct (state, write) of a recorded story."""
     strategy, operation = story.split("/")
     return [
-        Case(strategy, operation, number, Point(write, fault))
-        for number, write in enumerate(dict.fromkeys(trace), 1)
+        Case(strategy, operation, Point(write, fault))
+        for write in dict.fromkeys(trace)
         for fault in Fault
     ]
 
@@ -186,7 +197,7 @@ def with_kills(cases: Sequence[Case], count: int, *, seed: int) -> list[Case]:
 
 
 def sample(cases: Sequence[Case], count: int, *, seed: int) -> list[Case]:
-    """Choose some cases, as many of each story as may be."""
+    """Choose some cases, as many of each story as may be, and those that come first alike."""
     chance = random.Random(seed)
     by_story: dict[str, list[Case]] = {}
     for case in cases:

@@ -27,9 +27,9 @@ from slipway_api import names
 from slipway_operator.adapters import certificates
 from slipway_operator.render import envoy_names
 from slipway_operator.render.envoy_listener import LOG_ATTEMPTS
-from slipway_operator.render.envoy_routes import WEIGHT_TOTAL
 from slipway_operator.render.envoy_wire import CLUSTER, ENDPOINTS, LISTENER, ROUTES, RUNTIME
-from tests.writes.comparison import Shares
+from tests.writes import ways
+from tests.writes.ways import Shares
 from tests.writes.writes import Fault
 
 KINDS: Final = {
@@ -89,6 +89,7 @@ class PlayedRouter:
         self._task: asyncio.Task[None] | None = None
         self._numbers = itertools.count(1)
         self.history: list[Shares] = []
+        self.violations: set[str] = set()
         self.is_connected = False
 
     def attach(self, operator: str) -> None:
@@ -116,6 +117,15 @@ class PlayedRouter:
     def is_empty(self) -> bool:
         """Tell whether it has nothing of any deployment any more."""
         return not any(self._have[kind] for kind in (CLUSTER, ENDPOINTS, LISTENER, ROUTES))
+
+    @property
+    def shares(self) -> Shares:
+        """What clients get now."""
+        return self.history[-1] if self.history else {}
+
+    def leads_to(self, revision: str) -> bool:
+        """Tell whether any request goes to a revision."""
+        return any(ways.revision_of(way) == revision for way in self.shares)
 
     async def _follow(self, operator: str) -> None:
         while True:
@@ -224,6 +234,7 @@ class PlayedRouter:
             gone = self._have[kind].pop(name, None)
             if kind == LISTENER and gone is not None:
                 self._servers.pop(_port(gone[1])).close()
+        self._watch()
         wanted = []
         for follower, old in before.items():
             new = set(self._names(follower))
@@ -237,9 +248,15 @@ class PlayedRouter:
             wanted.append(request)
         return wanted
 
+    def _watch(self) -> None:
+        """Note what may never be, where a request can come and somebody could answer it."""
+        if self._have[LISTENER] and any(map(_hosts, self._all(ENDPOINTS))):
+            found = ways.faults(self.shares, lambda way: len(self._pods(way)))
+            self.violations.update(f"{self.name}: {fault}" for fault in found)
+
     def _note(self, routes: route_pb2.RouteConfiguration) -> None:
         """Add what clients get now to the history, if it is new."""
-        shares = shares_of(routes)
+        shares = ways.shares_of(routes)
         if not self.history or self.history[-1] != shares:
             self.history.append(shares)
 
@@ -281,18 +298,22 @@ class PlayedRouter:
     def _attempts(self) -> als_pb2.StreamAccessLogsMessage:
         message = als_pb2.StreamAccessLogsMessage()
         message.http_logs.SetInParent()
-        for revision, percent in (self.history[-1] if self.history else {}).items():
-            pods = [
-                (cluster.cluster_name, host)
-                for cluster in self._all(ENDPOINTS)
-                if (parsed := envoy_names.parse(cluster.cluster_name)) is not None
-                and (parsed.revision, parsed.protocol) == (revision, "http")
-                for host in _hosts(cluster)
-            ]
-            if percent and pods:
-                status = 500 if revision in self._told.bad_revisions else 200
+        for way in self.shares:
+            status = 500 if ways.revision_of(way) in self._told.bad_revisions else 200
+            if pods := self._pods(way):
                 message.http_logs.log_entry.extend(self._entries(pods, status))
         return message
+
+    def _pods(self, way: str) -> list[tuple[str, str]]:
+        """List where requests on this way go: cluster and address of each pod."""
+        return [
+            (cluster.cluster_name, host)
+            for cluster in self._all(ENDPOINTS)
+            if envoy_names.is_mirror(cluster.cluster_name) == way.startswith(ways.COPIES)
+            and (parsed := envoy_names.parse(cluster.cluster_name)) is not None
+            and (parsed.revision, parsed.protocol) == (ways.revision_of(way), "http")
+            for host in _hosts(cluster)
+        ]
 
     def _entries(
         self, pods: list[tuple[str, str]], status: int
@@ -314,17 +335,6 @@ class PlayedRouter:
         return entries
 
 
-def shares_of(routes: route_pb2.RouteConfiguration) -> Shares:
-    """Read how plain requests are divided, in percent."""
-    shares: Shares = {}
-    for weighted in routes.virtual_hosts[0].routes[-1].route.weighted_clusters.clusters:
-        parsed = envoy_names.parse(weighted.name)
-        assert parsed is not None, weighted.name
-        percent = weighted.weight.value * 100 // WEIGHT_TOTAL
-        shares[parsed.revision] = shares.get(parsed.revision, 0) + percent
-    return shares
-
-
 def shown_by(routes: route_pb2.RouteConfiguration) -> str:
     """Read the hash that a configuration shows."""
     return str(routes.virtual_hosts[0].routes[0].direct_response.body.inline_string)
@@ -333,7 +343,7 @@ def shown_by(routes: route_pb2.RouteConfiguration) -> str:
 def _word(kind: str, name: str, message: Any) -> str:
     if kind == ROUTES:
         return ",".join(
-            f"{revision}={share}" for revision, share in sorted(shares_of(message).items())
+            f"{revision}={share}" for revision, share in sorted(ways.shares_of(message).items())
         )
     if kind == ENDPOINTS:
         return f"{name}:{len(_hosts(message))}"

@@ -16,18 +16,21 @@ from slipway_api import names
 from slipway_operator.adapters.kube import KubeClient
 from tests.writes import writes
 from tests.writes.cluster import NAME, Cluster
-from tests.writes.comparison import Outcome, Shares
-from tests.writes.gateway import Gateway, Sent, Upstream
+from tests.writes.comparison import Outcome
+from tests.writes.gateway import NETWORK_STORED, NETWORK_USED, Gateway, Sent, Upstream
 from tests.writes.router import PlayedRouter, Pushed, Told
 from tests.writes.shells import HostedShell, ProcessShell, Shell
+from tests.writes.ways import Shares
 from tests.writes.writes import Fault, Write
 
 Object = dict[str, Any]
 
 ROUTERS: Final = 2
 POLL_S: Final = 0.02
+READY_POLL_S: Final = 0.1
 QUIET_S: Final = 1.0  # without a write but the Lease's: nothing more comes by itself
-PHASE_S_MAX: Final = 90.0  # an operator looks at everything once a minute
+# Deadlines are counted in looks: a machine that starves us starves the operator, too.
+PHASE_S_MAX: Final = 90.0  # of looks; an operator looks at everything once a minute
 READY_S_MAX: Final = 20.0
 
 
@@ -65,6 +68,8 @@ class Run:
         self.md: Object = {}  # the ModelDeployment as it was written last
         self.outcome = Outcome()
         self._secret: dict[str, bytes] | None = None
+        self._published: set[str] = set()  # routers that clients are led to
+        self._violations: set[str] = set()
         self._is_armed = self._is_counting = False
         self._written_s = time.monotonic()
         self._generation = 0
@@ -110,7 +115,11 @@ class Run:
             del router.history[:-1]
 
     def stop_counting(self) -> None:
-        """Count no objects any more: what a collector takes may be made once more meanwhile."""
+        """Count and watch nothing any more.
+
+        What a collector takes may be made once more meanwhile, and pods go before routes do.
+        """
+        self.outcome.violations = self._seen()
         self._is_counting = False
 
     @property
@@ -121,7 +130,7 @@ class Run:
     @property
     def weights(self) -> list[Shares]:
         """What clients get now, by router."""
-        return [router.history[-1] if router.history else {} for router in self._routers]
+        return [router.shares for router in self._routers]
 
     @property
     def are_routers_empty(self) -> bool:
@@ -129,12 +138,12 @@ class Run:
 
     async def until(self, is_so: Callable[[], object], what: str) -> None:
         """Poll until something holds."""
-        deadline_s = time.monotonic() + PHASE_S_MAX
-        while not is_so():
+        for _ in range(round(PHASE_S_MAX / POLL_S)):
+            if is_so():
+                return
             self.cluster.check()
-            if time.monotonic() > deadline_s:
-                raise StuckError(f"not within {PHASE_S_MAX:.0f} s: {what}; {self._where()}")
             await asyncio.sleep(POLL_S)
+        raise StuckError(f"not within {PHASE_S_MAX:.0f} s: {what}; {self._where()}")
 
     async def settle(self, is_so: Callable[[], object], what: str) -> None:
         """Wait until something holds and nothing is written any more, with an operator at work."""
@@ -155,27 +164,32 @@ class Run:
     async def finish(self) -> None:
         """Read what it has come to."""
         self.outcome.histories = [list(router.history) for router in self._routers]
+        if self._is_counting:
+            self.outcome.violations = self._seen()
         for key, item in (await self.cluster.objects()).items():
             if key.startswith("Pod "):
-                self.outcome.objects[key] = item["metadata"]["labels"]
-            else:
-                self.outcome.objects[key] = writes.stripped(item, self.namespace)
+                item = item["metadata"]["labels"]
+            if key.startswith("EndpointSlice "):
+                del item["metadata"]["generation"]  # a router may be thought lost for a moment
+            self.outcome.objects[key] = writes.stripped(item, self.namespace)
+
+    def _seen(self) -> list[str]:
+        return sorted(self._violations.union(*(router.violations for router in self._routers)))
 
     def _where(self) -> str:
-        return f"[{writes.state_of(self.status)}] weights {self.weights}"
+        state = f"[{writes.state_of(self.status)}] weights {self.weights}"
+        return f"{state}; {self._shell.last_words()}"
 
     async def _ready(self) -> None:
         url = f"http://{self._address}:{names.PORT_OPERATOR_HTTP}/readyz"
-        deadline_s = time.monotonic() + READY_S_MAX
         async with aiohttp.ClientSession() as session:
-            while True:
+            for _ in range(round(READY_S_MAX / READY_POLL_S)):
                 with contextlib.suppress(aiohttp.ClientError):
                     async with session.get(url) as answer:
                         if answer.status == 200:
                             return
-                if time.monotonic() > deadline_s:
-                    raise StuckError("the operator is not ready again")
-                await asyncio.sleep(5 * POLL_S)
+                await asyncio.sleep(READY_POLL_S)
+        raise StuckError(f"the operator is not ready again: {self._where()}")
 
     async def _begin(self) -> None:
         """Start the next operator, at an address of its own."""
@@ -268,11 +282,30 @@ class Run:
         elif sent.path.endswith("/secrets") or kind == "secrets":
             data = json.loads(body)["data"]
             self._secret = {key: base64.b64decode(value) for key, value in data.items()}
+        elif kind == "endpointslices" and name == NAME:
+            self._publish({} if sent.method == "DELETE" else json.loads(body))
         elif kind == "deployments":
-            if sent.method == "DELETE":
-                self.cluster.deployment_deleted(name)
+            deployment = {} if sent.method == "DELETE" else json.loads(body)
+            self._watch_pods(name, deployment.get("spec", {}).get("replicas", 0))
+            if deployment:
+                self.cluster.deployment_written(deployment)
             else:
-                self.cluster.deployment_written(json.loads(body))
+                self.cluster.deployment_deleted(name)
+
+    def _publish(self, endpoint_slice: Object) -> None:
+        endpoints = endpoint_slice.get("endpoints") or ()
+        stored = [address for endpoint in endpoints for address in endpoint["addresses"]]
+        self._published = {address.replace(NETWORK_STORED, NETWORK_USED) for address in stored}
+
+    def _watch_pods(self, revision: str, replicas: int) -> None:
+        """Note if pods go while clients are led to their revision."""
+        if replicas >= self.cluster.replicas_of(revision):
+            return
+        self._violations.update(
+            f"{revision} is given {replicas} pods while {router.name} leads to it"
+            for router in self._routers
+            if router.address in self._published and router.leads_to(revision)
+        )
 
     def _count(self, sent: Sent, status: int) -> None:
         """Count what was made and what was deleted; Events and the Lease tell nothing here."""

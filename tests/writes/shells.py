@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 from typing import IO, Final, Protocol
 
+from sandbox import apiserver
 from slipway_operator.adapters.kubeconfig import ClusterAccess
 from slipway_operator.render.workload import ServerImage
 from slipway_operator.shell.app import Operator
@@ -34,6 +35,9 @@ class Shell(Protocol):
 
     async def gone(self) -> None:
         """Wait until nothing of it is left."""
+
+    def last_words(self) -> str:
+        """Tell how it is, for whoever waited for it in vain."""
 
 
 class HostedShell:
@@ -69,6 +73,13 @@ class HostedShell:
     async def gone(self) -> None:
         """Wait for the end of its threads and ports."""
         await asyncio.gather(self._task, return_exceptions=True)
+
+    def last_words(self) -> str:
+        """Tell whether it runs, or what ended it."""
+        if not self._task.done():
+            return "the operator runs"
+        error = None if self._task.cancelled() else self._task.exception()
+        return f"the operator ended: {error!r}"
 
 
 class ProcessShell:
@@ -109,3 +120,9 @@ class ProcessShell:
         """Wait for its end."""
         await self._process.wait()
         self._log.close()
+
+    def last_words(self) -> str:
+        """Tell whether it runs, and the end of its log."""
+        code = self._process.returncode
+        state = "runs" if code is None else f"ended with {code}"
+        return f"the operator {state}; its log: {apiserver.tail(Path(self._log.name))}"

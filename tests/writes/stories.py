@@ -4,12 +4,14 @@ Data but for the few lines that tell how a person follows a rollout.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from slipway_api import names
+from slipway_api.conditions import Outcome, Reason, VerdictState
 from slipway_api.model_deployment import ModelDeploymentSpec
 from slipway_operator.engine import plan
+from slipway_operator.engine.commands import Verb
 from tests.writes.cluster import NAME, POOL
 from tests.writes.run import Run
 
@@ -23,34 +25,101 @@ REPLICAS: Final = 2
 class Strategy:
     """A strategy and how a rollout of it stands still in the middle, for an abort or a delete.
 
-    The candidate has `pods` pods there, of which `ready` get ready, and `weight` percent.
+    The candidate has `pods` pods there, of which `ready` get ready, and `weight` percent, and the
+    rollout waits for what `waits_for` names. `still` is the strategy of these stories, where that
+    of the others would not stand still; `traffic` is what it needs besides.
     `is_judged`: the guard takes a bad candidate back there; otherwise a person does.
-    `pauses`: the rollout waits for a person before it ends.
+    `answer` is the command with which a person lets the others go on; None: nobody is asked.
+    `outcome` is how a rollout ends of which nobody thinks ill.
     """
 
     spec: Object
     pods: int
     ready: int
     weight: int
-    is_judged: bool
-    pauses: bool = False
+    waits_for: Reason
+    is_judged: bool = True
+    answer: Verb | None = None
+    outcome: Outcome = Outcome.PROMOTED
+    still: Object | None = None
+    traffic: Object = field(default_factory=dict)
 
 
 STRATEGIES: Final[dict[str, Strategy]] = {
     "canary": Strategy(
+        {"canary": {"steps": [{"weight": 20, "hold": "1s"}, {"weight": 50, "pause": True}]}},
+        pods=1,
+        ready=1,
+        weight=50,
+        waits_for=Reason.PAUSED,
+        answer=Verb.PROMOTE,
+    ),
+    "rolling": Strategy(
+        {"rolling": {}}, pods=2, ready=1, weight=50, waits_for=Reason.WAITING_FOR_PODS
+    ),
+    "direct": Strategy(
+        {"direct": {}},
+        pods=2,
+        ready=1,
+        weight=0,
+        waits_for=Reason.WAITING_FOR_PODS,
+        is_judged=False,
+    ),
+    "blueGreen": Strategy(  # it stands still before the switch
+        {"blueGreen": {"mirror": 20, "pause": True}, "probation": "1s"},
+        pods=2,
+        ready=2,
+        weight=0,
+        waits_for=Reason.PAUSED,
+        answer=Verb.APPROVE,
+    ),
+    "probation": Strategy(  # a switch that stands still after it
+        {"blueGreen": {}, "probation": "1s"},
+        pods=2,
+        ready=2,
+        weight=100,
+        waits_for=Reason.PROBATION,
+        still={"blueGreen": {}, "probation": "1h"},
+    ),
+    "shadow": Strategy(
+        {"shadow": {"mirror": 20, "hold": "1s"}},
+        pods=1,
+        ready=1,
+        weight=0,
+        waits_for=Reason.HOLDING,
+        outcome=Outcome.SHADOWED,
+        still={"shadow": {"mirror": 20, "hold": "1h"}},
+    ),
+    "abTest": Strategy(
+        {"abTest": {"weight": 50, "hold": "1s", "then": "pause"}},
+        pods=1,
+        ready=1,
+        weight=50,
+        waits_for=Reason.PAUSED,
+        answer=Verb.RESUME,
+        traffic={"sticky": {"header": "x-user-id"}},
+    ),
+    "featureFlag": Strategy(
+        {"featureFlag": {"match": [{"header": "x-beta", "value": "yes"}]}},
+        pods=1,
+        ready=1,
+        weight=0,
+        waits_for=Reason.PAUSED,
+        answer=Verb.APPROVE,
+    ),
+    "steps": Strategy(  # from copies and marked requests to a share, in one step
         {
-            "canary": {
-                "steps": [{"weight": 20, "hold": "1s"}, {"weight": 50, "pause": True}],
-            }
+            "steps": [
+                {"mirror": 20, "match": [{"cookie": "beta", "value": "1"}], "gate": True},
+                {"mirror": 0, "match": [], "weight": 50, "gate": True, "approve": True},
+            ]
         },
         pods=1,
         ready=1,
         weight=50,
-        is_judged=True,
-        pauses=True,
+        waits_for=Reason.PAUSED,
+        answer=Verb.APPROVE,
     ),
-    "rolling": Strategy({"rolling": {}}, pods=2, ready=1, weight=50, is_judged=True),
-    "direct": Strategy({"direct": {}}, pods=2, ready=1, weight=0, is_judged=False),
 }
 _DIRECT: Final = STRATEGIES["direct"]
 
@@ -67,7 +136,8 @@ def spec_of(version: int, strategy: Strategy) -> Object:
     """Specify a version."""
     model = {"name": NAME, "version": str(version), "uri": f"s3://models/{NAME}/{version}"}
     compute = {"pool": POOL, "replicas": REPLICAS}
-    return {"model": model, "compute": compute, "strategy": strategy.spec}
+    spec = {"model": model, "compute": compute, "strategy": strategy.spec}
+    return spec | ({"traffic": strategy.traffic} if strategy.traffic else {})
 
 
 def revision_of(version: int) -> str:
@@ -99,14 +169,18 @@ async def undo(run: Run, strategy: Strategy) -> None:
 
 async def abort(run: Run, strategy: Strategy) -> None:
     """Apply the next version, which turns bad in the middle."""
-    await _half_way(run, strategy)
+    still = await _half_way(run, strategy)
     candidate = revision_of(2)
     if strategy.is_judged:
         run.told.bad_revisions.add(candidate)
     else:
-        await _command(run, strategy, "abort")
+        await _command(run, still, Verb.ABORT, version=2)
     await run.settle(
-        lambda: _serves(run, 1) and _is_rejected(run, candidate) and _is_over(run, candidate),
+        lambda: (
+            _has_ended(run, candidate, Outcome.ABORTED)
+            and _serves(run, 1)
+            and _is_over(run, candidate)
+        ),
         "version 2 is taken back",
     )
 
@@ -129,34 +203,43 @@ OPERATIONS: Final[dict[str, Operation]] = {
 
 
 async def _roll(run: Run, version: int, strategy: Strategy) -> None:
-    old = revision_of(3 - version)
     await run.cluster.apply(spec_of(version, strategy))
-    if strategy.pauses:
-        await run.until(lambda: _waits_for_person(run), "the rollout waits for a person")
-        await _command(run, strategy, "promote", version=version)
+    if strategy.answer is not None:
+        await run.until(
+            lambda: _waits_for(run, Reason.PAUSED) and _is_proven(run), "a person is waited for"
+        )
+        await _command(run, strategy, strategy.answer, version=version)
+    stays = version if strategy.outcome is Outcome.PROMOTED else 3 - version
     await run.settle(
-        lambda: _serves(run, version) and _is_over(run, old), f"version {version} is stable"
+        lambda: (
+            _has_ended(run, revision_of(version), strategy.outcome)
+            and _serves(run, stays)
+            and _is_over(run, revision_of(3 - stays))
+        ),
+        f"version {version} is {strategy.outcome}",
     )
 
 
-async def _half_way(run: Run, strategy: Strategy) -> None:
-    """Apply the next version and wait until it stands still in the middle."""
+async def _half_way(run: Run, strategy: Strategy) -> Strategy:
+    """Apply the next version and wait until it stands still in the middle; gives how."""
+    still = replace(strategy, spec=strategy.still or strategy.spec)
     candidate = revision_of(2)
-    run.cluster.let_ready(candidate, strategy.ready)
-    await run.cluster.apply(spec_of(2, strategy))
+    run.cluster.let_ready(candidate, still.ready)
+    await run.cluster.apply(spec_of(2, still))
     await run.until(
         lambda: (
             run.status.get("candidate") == candidate
-            and run.status["weight"].get("verified", 0) == strategy.weight
-            and run.status["replicas"].get("candidate", 0) == strategy.pods
-            and run.status["replicas"].get("candidateReady", 0) == strategy.ready
-            and (not strategy.pauses or _waits_for_person(run))
+            and run.status["weight"].get("verified", 0) == still.weight
+            and run.status["replicas"].get("candidate", 0) == still.pods
+            and run.status["replicas"].get("candidateReady", 0) == still.ready
+            and _waits_for(run, still.waits_for)
         ),
         "version 2 is half way",
     )
+    return still
 
 
-async def _command(run: Run, strategy: Strategy, verb: str, *, version: int = 2) -> None:
+async def _command(run: Run, strategy: Strategy, verb: Verb, *, version: int) -> None:
     """Annotate, as kubectl slipway does."""
     value = f"{verb}@{revision_of(version)}#1"
     await run.cluster.apply(spec_of(version, strategy), {names.ANNOTATION_COMMAND: value})
@@ -185,9 +268,17 @@ def _is_over(run: Run, old: str) -> bool:
     return is_settled and run.cluster.replicas_of(old) == 0
 
 
-def _is_rejected(run: Run, revision: str) -> bool:
-    return any(entry["revision"] == revision for entry in run.status.get("rejected") or ())
+def _has_ended(run: Run, revision: str, outcome: Outcome) -> bool:
+    """Tell whether the last rollout was that of a revision, and ended so."""
+    last: Object = next(iter(run.status.get("history") or ()), {})
+    return (last.get("revision"), last.get("outcome")) == (revision, outcome)
 
 
-def _waits_for_person(run: Run) -> bool:
-    return bool((run.status.get("waiting") or {}).get("reason") == "Paused")
+def _waits_for(run: Run, reason: Reason) -> bool:
+    return bool((run.status.get("waiting") or {}).get("reason") == reason)
+
+
+def _is_proven(run: Run) -> bool:
+    """Tell whether every gate has passed: a person who answers earlier leaves it to chance."""
+    verdicts = run.status.get("verdicts") or ()
+    return bool(verdicts) and all(each["verdict"] == VerdictState.PASS for each in verdicts)

@@ -48,6 +48,11 @@ class Write:
         """Name it in one line."""
         return f"[{self.state}] {self.what}"
 
+    @property
+    def digest(self) -> str:
+        """Name it in four hexadecimal digits, which are enough within a story."""
+        return digest(self.name)[:4]
+
 
 def api_write(method: str, path: str, body: bytes, *, namespace: str, state: str) -> Write:
     """Name a request to the API server. The Lease is written in all states alike."""
