@@ -22,6 +22,7 @@ from sandbox import cli
 from slipway_api import conditions, crd, names
 from slipway_api.model_deployment import ModelDeploymentSpec
 from slipway_operator.engine import commands
+from slipway_operator.shell import settings as operator_settings
 from slipway_server import settings, termination
 from slipway_server.core.errors import ErrorKind
 from slipway_server.rest import errors as rest_errors
@@ -258,6 +259,22 @@ def test_settings_of_the_model_server_are_all_listed() -> None:
             assert rows[name] == f"{default:g}" if isinstance(default, float) else str(default), (
                 name
             )
+
+
+def test_settings_of_the_operator_are_all_listed() -> None:
+    rows = first_cells(text_of("docs", "operations.md"), "Settings of the operator")
+    asked: set[str] = set()
+
+    class Environment(dict[str, str]):
+        def get(self, name: str, default: Any = None) -> Any:
+            asked.add(name)
+            return super().get(name, default)
+
+    required = ("NAMESPACE", "POD", "SERVER_IMAGE")
+    given = {operator_settings.PREFIX + name: "x" for name in required}
+    operator_settings.read(Environment(given))
+
+    assert rows == asked
 
 
 def test_errors_of_the_model_server_are_all_listed() -> None:
