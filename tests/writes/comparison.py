@@ -65,7 +65,7 @@ def is_step_back(expected: list[Shares], got: list[Shares]) -> bool:
     return any(
         got[:begin] + got[begin + extra :] == expected
         and all(shares in got[:begin] for shares in got[begin : begin + extra])
-        for begin in range(1, len(expected))
+        for begin in range(1, 1 + len(expected))
     )
 
 

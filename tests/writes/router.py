@@ -41,7 +41,7 @@ KINDS: Final = {
 }
 AGAIN_S: Final = 0.05
 REPORT_S: Final = 0.25
-REPORTED: Final = 100  # attempts of each revision in one report
+REPORTED: Final = 50  # attempts on each way in one report
 _OPTIONS: Final = (
     ("grpc.ssl_target_name_override", names.XDS_SERVER_NAME),
     ("grpc.initial_reconnect_backoff_ms", 50),

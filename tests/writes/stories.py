@@ -5,6 +5,7 @@ Data but for the few lines that tell how a person follows a rollout.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any, Final
 
 from slipway_api import names
@@ -140,6 +141,7 @@ def spec_of(version: int, strategy: Strategy) -> Object:
     return spec | ({"traffic": strategy.traffic} if strategy.traffic else {})
 
 
+@cache  # it is asked for at every look
 def revision_of(version: int) -> str:
     """Name the revision of a version."""
     spec = ModelDeploymentSpec.model_validate(spec_of(version, _DIRECT))

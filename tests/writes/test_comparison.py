@@ -34,6 +34,7 @@ def test_an_object_more_is_a_difference() -> None:
         [ALONE, SOME, HALF, SOME, HALF, ALL],
         [ALONE, SOME, ALONE, SOME, HALF, ALL],
         [ALONE, SOME, HALF, ALONE, SOME, HALF, ALL],
+        [ALONE, SOME, HALF, ALL, HALF, ALL],
     ],
 )
 def test_one_way_back_and_up_again_is_a_step_back(got: list[dict[str, int]]) -> None:
@@ -47,6 +48,7 @@ def test_one_way_back_and_up_again_is_a_step_back(got: list[dict[str, int]]) -> 
         [ALONE, SOME, ALL, HALF, ALL],
         [ALONE, ALL, SOME, HALF, ALL],
         [ALONE, SOME, HALF, ALL, ALONE],
+        [ALONE, SOME, HALF, ALL, {"r1": 10, "r2": 90}, ALL],
     ],
 )
 def test_a_step_that_is_left_out_or_comes_too_early_is_none(got: list[dict[str, int]]) -> None:

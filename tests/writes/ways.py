@@ -45,11 +45,7 @@ def revision_of(way: str) -> str:
 
 
 def faults(shares: Shares, pods: Callable[[str], int]) -> Iterator[str]:
-    """Tell what is wrong with shares, given how many pods the router knows on a way.
-
-    >>> list(faults({"churn-1": 80, "churn-2": 10, "copies churn-2": 5}, {"churn-1": 2}.get))
-    ['shares sum to 90', 'churn-2 has 10 % and no pod', 'copies churn-2 has 5 % and no pod']
-    """
+    """Tell what is wrong with shares, given how many pods the router knows on a way."""
     total = sum(percent for way, percent in shares.items() if " " not in way)
     if shares and total != 100:
         yield f"shares sum to {total}"
