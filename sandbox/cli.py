@@ -102,7 +102,7 @@ def _add_clients(add: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _add_checks(add: Callable[..., argparse.ArgumentParser]) -> None:
-    test = add(commands.test, "test", text="run tests; without a name all but writes and faults")
+    test = add(commands.test, "test", text="run tests; without a name all but faults")
     test.add_argument("tier", nargs="?", choices=(*_CHECKS, "all"), default="all")
     test.add_argument("arguments", nargs=argparse.REMAINDER, metavar="…", help="options of pytest")
     add(commands.lint, "lint", text="check style, types and the layers of packages")

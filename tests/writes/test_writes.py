@@ -15,10 +15,10 @@ from tests.writes.proof import Proof, Result
 
 pytestmark = pytest.mark.contract
 
-SAMPLE: Final = 60
-KILLS: Final = 4
-SEED: Final = 1
 STORIES: Final = proof.stories_of(stories.STRATEGIES)
+SAMPLE: Final = 2 * len(STORIES)
+KILLS: Final = 6
+SEED: Final = 1
 
 
 @pytest.fixture(scope="module")
