@@ -14,7 +14,7 @@ import numpy as np
 from bench import costs
 from slipway_server.backends import onnx as onnx_backend
 
-SIZES: Final = (32, 5, 31, 17, 24, 32)
+SIZES: Final = (1, 2, 5, 8, 16, 20, 31, 32)
 
 
 def main(path: Path) -> None:

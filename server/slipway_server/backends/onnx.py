@@ -34,7 +34,8 @@ _DATATYPES: Final[Mapping[str, Datatype]] = {
 _ON_CPU: Final = Where()
 _BFLOAT16: Final = 16  # its number in ONNX's TensorProto.DataType
 _LOG_ONLY_FATAL: Final = 4  # ONNX Runtime's severities: what it raises, we report ourselves
-_GROW_AS_ASKED: Final = 1  # the other strategy doubles the arena each time
+# Of address space: pages are taken as they are written to, but for 3 % of bookkeeping.
+_ARENA_BYTES: Final = 128 * 2**20
 
 
 class OnnxBackend:
@@ -119,7 +120,10 @@ def load(path: Path, *, thread_count: int, where: Where = _ON_CPU) -> OnnxBacken
 
 
 def _share_arena() -> None:
-    """Give all sessions of the process one arena for activations, which grows by what is asked."""
+    """Give all sessions of the process one arena for activations, in one piece.
+
+    By default it is made of pieces as large as batches were, and a larger one fits in none of them.
+    """
     arena = onnxruntime.OrtMemoryInfo(
         "Cpu",
         onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR,
@@ -127,7 +131,7 @@ def _share_arena() -> None:
         onnxruntime.OrtMemType.DEFAULT,
     )
     onnxruntime.create_and_register_allocator(
-        arena, onnxruntime.OrtArenaCfg({"arena_extend_strategy": _GROW_AS_ASKED})
+        arena, onnxruntime.OrtArenaCfg({"initial_chunk_size_bytes": _ARENA_BYTES})
     )
 
 
