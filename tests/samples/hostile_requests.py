@@ -64,6 +64,7 @@ def with_data(data: bytes) -> bytes:
     return b'{"inputs":[{"name":"x","datatype":"FP32","shape":[1,1],"data":' + data + b"}]}"
 
 
+BOMB = squeezed(100 * MIB)
 LONG_THEN_MANY = ["a" * 20_000, *[""] * 20_000]  # 80 KB that became 1.6 GB and 4 s
 
 BODIES = [
@@ -171,8 +172,8 @@ BODIES = [
     Hostile("gzip without its end", **coded(gzip.compress(b"{}" * 99)[:-5]), words="too early"),
     Hostile("gzip with more behind", **coded(gzip.compress(b"{}") * 2), words="follows its end"),
     Hostile("deflate that is gzip", **coded(gzip.compress(b"{}"), "deflate"), words="not valid"),
-    Hostile("a gzip bomb", **coded(squeezed(100 * MIB)), words="exceeds", status=413),
-    Hostile("a bomb in a bomb", **coded(gzip.compress(squeezed(100 * MIB))), words="not JSON"),
+    Hostile("a gzip bomb", **coded(BOMB), words="exceeds", status=413),
+    Hostile("a bomb in a bomb", **coded(gzip.compress(BOMB)), words="not JSON"),
     Hostile("two codings", **coded(b"", "gzip, gzip"), words="not supported", status=415),
     Hostile("an unknown coding", **coded(b"", "z" * 9000), words="not supported", status=415),
     Hostile("no rows", b"{}", "either 'instances' or 'inputs'", path=PREDICT),
