@@ -81,14 +81,15 @@ class Clumping:
 
     def _turn(self, second: int) -> None:
         """Weigh the cells that end before this second, the shortest first."""
+        now, cells = self._now, self._cells
         for index, scale in enumerate(SCALES_S):
-            if second // scale == self._now // scale:
+            if second // scale == now // scale:
                 break
-            cell = self._cells[index]
+            cell = cells[index]
             n, x, m, y = cell
-            if index + 1 < len(SCALES_S):
-                _put(self._cells[index + 1], cell)
-            self._cells[index] = [0, 0, 0, 0]
+            if index + 1 < len(cells):
+                _put(cells[index + 1], cell)
+            cells[index] = [0, 0, 0, 0]
             bad, size = x + y, n + m
             if bad and n and m and bad < size and not _is_loud(cell):
                 self._seen[index] += (x - n * bad / size) ** 2

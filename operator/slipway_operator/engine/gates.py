@@ -29,8 +29,10 @@ class Gate:
     """One question's blocks, clumping and evidence."""
 
     __slots__ = (
+        "_alone",
         "_closed_at_s",
         "_is_alone",
+        "_known",
         "_onset_clumping",
         "_open",
         "_open_onsets",
@@ -57,6 +59,8 @@ class Gate:
         if question.quantile is not None and question.increase is not None:
             self._tail = Tail(question.quantile, increase=question.increase)
         self.baseline = Baseline()
+        self._known: tuple[float, float, float] | None = None  # what `_alone` was worked out from
+        self._alone: Alone | None = None
         self._is_alone = False
         self._open_since_s = 0.0
         self._closed_at_s: float | None = None
@@ -124,12 +128,16 @@ class Gate:
     @property
     def alone(self) -> Alone | None:
         """What the candidate is held to while it has all traffic; None while it has not."""
-        past = self.past
-        if past is None:
+        if not self._is_alone or self.question.ratio is None:
             return None
-        # Where stable showed nothing bad, what is good is what stays below the floor.
-        is_told = bool(self.baseline.bad) or self.question.floor is None
-        return Alone(past.limit, past.limit if is_told else None)
+        known = (self.baseline.attempts, self.baseline.bad, self.clumping.phi)
+        if known != self._known:  # stable has shown more; mostly it has nothing to show then
+            past = self.past
+            assert past is not None
+            # Where stable showed nothing bad, what is good is what stays below the floor.
+            is_told = bool(self.baseline.bad) or self.question.floor is None
+            self._known, self._alone = known, Alone(past.limit, past.limit if is_told else None)
+        return self._alone
 
     def close(
         self, now_s: float, *, may_pass: bool, is_alone: bool = False, span_s: float | None = None

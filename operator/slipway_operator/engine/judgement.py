@@ -9,6 +9,7 @@ holds one side against a fixed limit. This module knows counts only: no clock, p
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 from math import comb, exp, inf, lgamma, log, log1p
 from typing import Final, NamedTuple, Protocol
 
@@ -33,7 +34,7 @@ LATE_EVERY_S: Final = 30.0
 
 TABLE_BLOCK_MAX: Final = 64  # attempts in a block worth remembering: small blocks recur
 POLYNOMIAL_DEGREE_MAX: Final = 40  # odds of 1e5 to this power are far from overflow
-TABLE_SIZE_MAX: Final = 256  # remembered blocks per test, about 0.1 MB
+TABLE_SIZE_MAX: Final = 4096  # remembered blocks of all tests together, about 2 MB
 
 
 class Counts(NamedTuple):
@@ -46,12 +47,9 @@ class Counts(NamedTuple):
 
     def plus(self, other: "Counts") -> "Counts":
         """Add two counts side by side."""
-        return Counts(
-            self.candidate + other.candidate,
-            self.candidate_bad + other.candidate_bad,
-            self.stable + other.stable,
-            self.stable_bad + other.stable_bad,
-        )
+        n1, x1, n0, x0 = self
+        m1, y1, m0, y0 = other
+        return Counts(n1 + m1, x1 + y1, n0 + m0, x0 + y0)
 
 
 NOTHING: Final = Counts(0, 0, 0, 0)
@@ -79,6 +77,15 @@ def log_sum(values: Sequence[float]) -> float:
     if top in (inf, -inf):
         return top
     return top + log(sum([exp(value - top) for value in values]))
+
+
+def _log_add(one: float, other: float) -> float:
+    """Compute log(exp(one) + exp(other)) of finite values.
+
+    >>> round(_log_add(1000.0, 1000.0), 4), _log_add(-1e6, 0.0)
+    (1000.6931, 0.0)
+    """
+    return max(one, other) + log1p(exp(-abs(one - other)))
 
 
 def mean_log_e(logs: Sequence[float]) -> float:
@@ -175,18 +182,31 @@ def split_logs(counts: Counts, *, null: float, grid: Grid = WORSE) -> tuple[floa
     return tuple([x1 * log(g) + base - other for (g, _), other in pairs])
 
 
-def level_logs(
-    attempts: float, bad: float, *, limit: float, grid: Grid = WORSE
-) -> tuple[float, ...]:
-    """Weigh one side against a limit: log e-values against "share <= limit" (>= if g < 1).
+@lru_cache(maxsize=TABLE_SIZE_MAX)
+def _small_split_logs(counts: Counts, *, null: float, grid: Grid) -> tuple[float, ...]:
+    """Weigh one block, or remember: small blocks of different rollouts are much the same."""
+    return split_logs(counts, null=null, grid=grid)
+
+
+class Level:
+    """Weighs one side against a limit: log e-values against "share <= limit" (>= if g < 1).
 
     Linear in both counts, and true for the running mean of a share that drifts, because the mean of
     log(1 + p c) is at most log(1 + mean(p) c) (Jensen).
 
-    >>> [round(value, 2) for value in level_logs(1000, 0, limit=0.005, grid=BETTER)]
+    >>> [round(value, 2) for value in Level(0.005, BETTER).logs(1000, 0)]
     [4.91, 3.76, 2.5, 1.5]
     """
-    return tuple([bad * log(g) - attempts * log1p(limit * (g - 1)) for g, _ in grid])
+
+    __slots__ = ("_slopes", "limit")
+
+    def __init__(self, limit: float, grid: Grid = WORSE) -> None:
+        self.limit = limit
+        self._slopes = [(log(g), log1p(limit * (g - 1))) for g, _ in grid]
+
+    def logs(self, attempts: float, bad: float) -> list[float]:
+        """Weigh so many attempts; both counts may be tempered ones."""
+        return [bad * each_bad - attempts * each for each_bad, each in self._slopes]
 
 
 def _released(starts: int) -> float:
@@ -237,7 +257,7 @@ class Mixture:
         portion = log(self._late * (_released(starts) - _released(self.starts)))
         self.starts = starts
         self.logs = [
-            log_sum((value, prior + portion))
+            _log_add(value, prior + portion)
             for value, prior in zip(self.logs, self._priors, strict=True)
         ]
 
@@ -259,48 +279,73 @@ class Mixture:
         return log_sum(self.logs)
 
 
-def _at_most(logs: Sequence[float], limit: float) -> tuple[float, ...]:
+def _at_most(logs: Sequence[float], limit: float) -> list[float]:
     """Cut evidence of harm off; less than an e-value is one, too."""
-    return tuple([min(value, limit) for value in logs])
+    return [min(value, limit) for value in logs]
+
+
+class _Heap:
+    """Blocks of one side against one limit: summed up, and weighed only when asked."""
+
+    __slots__ = ("_attempts", "_bad", "_level", "_mixture")
+
+    def __init__(self, mixture: Mixture, level: Level) -> None:
+        self._mixture, self._level = mixture, level
+        self._attempts = self._bad = 0.0
+
+    def add(self, block: Counts, power: float, *, nats_max: float) -> None:
+        """Take in the candidate's side of a block, each bad one worth at most `nats_max`."""
+        n, x, _, _ = block
+        if x and nats_max < inf:
+            self._mixture.multiply(_at_most(self._level.logs(n, x), nats_max * x), power)
+            return
+        self._attempts += n * power
+        self._bad += x * power
+
+    def follow(self, limit: float, grid: Grid) -> None:
+        """Go on against another limit."""
+        if limit != self._level.limit:
+            self.settle()
+            self._level = Level(limit, grid)
+
+    def settle(self) -> Mixture:
+        """Put everything into the mixture."""
+        if self._attempts:
+            self._mixture.multiply(self._level.logs(self._attempts, self._bad), 1.0)
+            self._attempts = self._bad = 0.0
+        return self._mixture
 
 
 class SplitTest:
     """The split test over many blocks."""
 
-    __slots__ = ("_mixture", "_null", "_table", "grid")
+    __slots__ = ("_heap", "_mixture", "_null", "grid")
 
     def __init__(self, null: float, *, grid: Grid, late: float = 0.0) -> None:
         self._null, self.grid = null, grid
-        self._table: dict[Counts, tuple[float, ...]] = {}
         self._mixture = Mixture(grid, late=late)
+        self._heap = _Heap(self._mixture, Level(0.0, grid))  # of blocks without company
 
     def observe(
         self, block: Counts, power: float, *, nats_max: float = inf, alone: float | None = None
     ) -> None:
         """Take in one closed block; a comparison without anything bad costs nothing."""
         if not block.stable and alone is not None:
-            logs = level_logs(block.candidate, block.candidate_bad, limit=alone, grid=self.grid)
-        elif not block.candidate_bad and not block.stable_bad:
+            self._heap.follow(alone, self.grid)
+            self._heap.add(block, power, nats_max=nats_max)
             return
-        else:
-            logs = self._compared(block)
+        if not block.candidate_bad and not block.stable_bad:
+            return
+        is_small = block.candidate + block.stable <= TABLE_BLOCK_MAX
+        weigh = _small_split_logs if is_small else split_logs
+        logs: Sequence[float] = weigh(block, null=self._null, grid=self.grid)
         if nats_max < inf:
             logs = _at_most(logs, nats_max * block.candidate_bad)
         self._mixture.multiply(logs, power)
 
-    def _compared(self, block: Counts) -> tuple[float, ...]:
-        logs = self._table.get(block)
-        if logs is None:
-            logs = split_logs(block, null=self._null, grid=self.grid)
-            if block.candidate + block.stable <= TABLE_BLOCK_MAX:
-                if len(self._table) >= TABLE_SIZE_MAX:
-                    self._table.clear()
-                self._table[block] = logs
-        return logs
-
     def settled(self) -> Mixture:
         """Return the mixture with every block in it."""
-        return self._mixture
+        return self._heap.settle()
 
     def speed(self, g: float, rates: Rates) -> float:
         """Expected log e-value per candidate request, if hypothesis g is the one that fits."""
@@ -311,14 +356,13 @@ class SplitTest:
 
 
 class LevelTest:
-    """The level test over many blocks; counts are summed up and weighed only when asked."""
+    """The level test over many blocks."""
 
-    __slots__ = ("_attempts", "_bad", "_limit", "_mixture", "grid")
+    __slots__ = ("_heap", "_limit", "grid")
 
     def __init__(self, limit: float, *, grid: Grid, late: float = 0.0) -> None:
         self._limit, self.grid = limit, grid
-        self._attempts = self._bad = 0.0
-        self._mixture = Mixture(grid, late=late)
+        self._heap = _Heap(Mixture(grid, late=late), Level(limit, grid))
 
     def observe(
         self,
@@ -329,21 +373,11 @@ class LevelTest:
         alone: float | None = None,  # noqa: ARG002  its limit is the same without company
     ) -> None:
         """Take in one closed block."""
-        if nats_max < inf and block.candidate_bad:
-            mixture, (n, x, _, _) = self.settled(), block
-            logs = level_logs(n, x, limit=self._limit, grid=self.grid)
-            mixture.multiply(_at_most(logs, nats_max * x), power)
-            return
-        self._attempts += block.candidate * power
-        self._bad += block.candidate_bad * power
+        self._heap.add(block, power, nats_max=nats_max)
 
     def settled(self) -> Mixture:
         """Return the mixture with every block in it."""
-        if self._attempts:
-            news = level_logs(self._attempts, self._bad, limit=self._limit, grid=self.grid)
-            self._mixture.multiply(news, 1.0)
-            self._attempts = self._bad = 0.0
-        return self._mixture
+        return self._heap.settle()
 
     def speed(self, g: float, rates: Rates) -> float:
         """Expected log e-value per candidate request, if hypothesis g is the one that fits."""

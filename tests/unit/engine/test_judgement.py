@@ -12,11 +12,11 @@ from slipway_operator.engine.judgement import (
     LATE_MASS,
     WORSE,
     Counts,
+    Level,
     LevelTest,
     Margins,
     Mixture,
     SplitTest,
-    level_logs,
     log_partition,
     log_partitions,
     mean_log_e,
@@ -76,7 +76,7 @@ def test_level_evidence_has_mean_one_at_the_limit_and_less_below(
     means = [0.0] * len(WORSE)
     for x in range(n + 1):
         probability = comb(n, x) * truth**x * (1 - truth) ** (n - x)
-        logs = level_logs(n, x, limit=limit, grid=WORSE)
+        logs = Level(limit, WORSE).logs(n, x)
         means = [mean + probability * exp(value) for mean, value in zip(means, logs, strict=True)]
 
     assert max(means) <= 1 + 1e-9
