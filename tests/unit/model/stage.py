@@ -8,6 +8,7 @@ here decides anything about a rollout; what happens next is chosen by whoever pl
 import copy
 import json
 from enum import StrEnum
+from functools import cache
 from typing import Final
 
 from slipway_api.compute_pool import ComputePool
@@ -99,7 +100,7 @@ class Stage(World):
 
     def name_of(self, wish: Wish) -> str:
         """Name the revision that a manifest asks for by itself."""
-        return plan.revision_name(builders.NAME, wish.specification())
+        return _name(wish)
 
     def annotate(self, command: str) -> None:
         """Put a command on the object."""
@@ -307,6 +308,11 @@ class Stage(World):
     def routers_with_clients(self) -> list[Router]:
         """List the routers that requests go through now."""
         return [one for one in self.routers.values() if one.address in self.published]
+
+
+@cache
+def _name(wish: Wish) -> str:
+    return plan.revision_name(builders.NAME, wish.specification())
 
 
 def _conviction(reason: Reason) -> Verdict:
