@@ -79,13 +79,14 @@ def log_sum(values: Sequence[float]) -> float:
     return top + log(sum([exp(value - top) for value in values]))
 
 
-def _log_add(one: float, other: float) -> float:
-    """Compute log(exp(one) + exp(other)) of finite values.
+def _log_add(values: Sequence[float], others: Sequence[float]) -> list[float]:
+    """Compute log(exp(value) + exp(other)) of finite values, pair by pair.
 
-    >>> round(_log_add(1000.0, 1000.0), 4), _log_add(-1e6, 0.0)
-    (1000.6931, 0.0)
+    >>> [round(value, 4) for value in _log_add([1000.0, -1e6], [1000.0, 0.0])]
+    [1000.6931, 0.0]
     """
-    return max(one, other) + log1p(exp(-abs(one - other)))
+    pairs = zip(values, others, strict=True)
+    return [max(one, two) + log1p(exp(-abs(one - two))) for one, two in pairs]
 
 
 def mean_log_e(logs: Sequence[float]) -> float:
@@ -256,10 +257,7 @@ class Mixture:
         """Let the late mass of all starts up to this one begin now."""
         portion = log(self._late * (_released(starts) - _released(self.starts)))
         self.starts = starts
-        self.logs = [
-            _log_add(value, prior + portion)
-            for value, prior in zip(self.logs, self._priors, strict=True)
-        ]
+        self.logs = _log_add(self.logs, [prior + portion for prior in self._priors])
 
     def multiply(self, logs: Sequence[float], power: float) -> None:
         """Take in one block's log e-values, tempered by `power` (1/phi)."""

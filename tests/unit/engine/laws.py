@@ -325,7 +325,13 @@ def actions_can_be_carried_out(seen: Observation, decision: Decision) -> None:
 
 def status_keeps_its_bounds(after: ModelDeploymentStatus) -> None:
     text = json.dumps(after.to_wire())
-    assert ModelDeploymentStatus.model_validate_json(text) == after
+    status_is_read_as_written(ModelDeploymentStatus.model_validate_json(text), after, text=text)
+
+
+def status_is_read_as_written(
+    read: ModelDeploymentStatus, after: ModelDeploymentStatus, *, text: str
+) -> None:
+    assert read == after
     assert len(text.encode()) <= STATUS_BYTES_MAX
 
 

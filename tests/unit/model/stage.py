@@ -78,7 +78,7 @@ class Stage(World):
         other = super().fork()
         assert isinstance(other, Stage)
         other.doomed = dict(self.doomed)
-        other.budget = copy.deepcopy(self.budget)
+        other.budget = copy.copy(self.budget)
         return other
 
     @property

@@ -157,7 +157,8 @@ class Witness:
         """Count what the status says now."""
         if after.rollout is not None and after.rollout.abort is not None:
             self._aborted.add(after.rollout.id)
-        laws.status_keeps_its_bounds(after)
+        stage = self._stage
+        laws.status_is_read_as_written(stage.status, after, text=stage.status_text)
         self.ledger.take(before, after)
 
     def created(self) -> None:
