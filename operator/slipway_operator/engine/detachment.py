@@ -34,7 +34,7 @@ def freeze(now_course: Course, seen: Observation) -> Course:
     message = "Slipway is being taken away: clients are led to stable's own pods"
     held = course.wait(now_course, Reason.DETACHED, message)
     if held.rollout is not None:
-        return course.with_rollout(replace(held, asked=0), step_started_at=None)
+        return course.with_rollout(replace(held, asked=0), step_started_at=None, opened="")
     if held.stable is None or _is_current(held.stable, seen):
         return held
     return replace(

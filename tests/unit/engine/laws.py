@@ -28,6 +28,7 @@ def check(seen: Observation, decision: Decision, now: datetime) -> None:
     the_static_answer_is_the_manifests(seen, decision)
     abort_takes_everything_at_once(seen, before, decision)
     abort_absorbs(before, after)
+    nothing_is_open_to_a_candidate_that_stands_still(decision)
     a_restart_raises_nothing(seen, before, after)
     weight_grows_only_along_the_plan(seen, before, after)
     steps_are_left_only_on_merit(seen, before, after, now=now)
@@ -90,6 +91,12 @@ def abort_takes_everything_at_once(
     else:
         assert after.weight.asked == 0 or _is_next_rollout(before, after)
         assert _is_shut(decision.traffic) or _is_next_rollout(before, after)
+
+
+def nothing_is_open_to_a_candidate_that_stands_still(decision: Decision) -> None:
+    waiting = decision.status.waiting
+    if waiting is not None and waiting.reason == Reason.DETACHED:
+        assert _is_shut(decision.traffic)
 
 
 def abort_absorbs(before: ModelDeploymentStatus, after: ModelDeploymentStatus) -> None:

@@ -1,12 +1,16 @@
 """Slipway goes and comes back: somebody answers at every moment, and nothing goes on meanwhile."""
 
 from datetime import timedelta
+from typing import Any
+
+import pytest
 
 from slipway_api.conditions import ConditionType, Phase, Reason
 from slipway_api.status import ModelDeploymentStatus
 from slipway_operator.engine import actions
 from slipway_operator.engine.facts import Front
 from slipway_operator.engine.rollout import CONFIRM_S
+from slipway_operator.engine.traffic import SHUT
 from tests import builders
 from tests.unit.engine.worlds import World
 
@@ -73,6 +77,31 @@ def test_a_rollout_stands_still_with_everything_at_stable() -> None:
     assert world.status.waiting.reason == Reason.DETACHED
     assert world.status.rollout is not None
     assert world.status.rollout.step_index == 0
+
+
+@pytest.mark.parametrize(
+    "strategy",
+    [{"shadow": {}}, {"featureFlag": {"match": [{"header": "x-beta", "value": "yes"}]}}],
+    ids=["copies", "matches"],
+)
+def test_what_the_candidate_has_besides_weight_stands_still_and_goes_on_as_well(
+    strategy: dict[str, Any],
+) -> None:
+    """Also once it is convicted: nothing leads to it as long as routers have clients."""
+    world = World.rolling(strategy=strategy)
+    before = world.applied
+    world.is_detaching = True
+    held = world.step().traffic
+    world.confirm()
+    world.is_detaching = False
+    world.settle(seconds_max=5)
+
+    assert before is not None
+    assert before.opening != SHUT
+    assert held is not None
+    assert held.opening == SHUT
+    assert world.applied is not None
+    assert world.applied.opening == before.opening
 
 
 def test_a_rollout_goes_on_when_slipway_is_back() -> None:
