@@ -1,7 +1,7 @@
 """Every manifest of docs/strategies.md on the cluster: applied as it stands, then with new bytes.
 
 What differs from the file: the namespace, what a pod asks of its node, a digest that nobody can
-have bytes for, and the number of pods where the rollout begins alike with one.
+have bytes for, and the number of pods where the rollout gets to the same with one.
 """
 
 import copy
@@ -58,9 +58,10 @@ def samples() -> dict[str, Object]:
 
 
 def first_step(sample: Object) -> Step | None:
-    """Tell where a rollout is first seen to be: it opens something, or stays. None: nowhere."""
+    """Tell where a rollout first stays, or else first opens something; None: it does neither."""
     steps = compile_manifest(sample, rate=None).steps
-    return next((step for step in steps if is_measured(step) or stays(step)), None)
+    opened = next((step for step in steps if is_measured(step)), None)
+    return next((step for step in steps if stays(step)), opened)
 
 
 def stays(step: Step) -> bool:
