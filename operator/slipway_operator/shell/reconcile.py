@@ -19,6 +19,7 @@ from slipway_operator.adapters.kube_errors import Conflict
 from slipway_operator.engine import standing, traffic
 from slipway_operator.engine.actions import Decision
 from slipway_operator.engine.decide import decide, told
+from slipway_operator.engine.verdicts import GuardView
 from slipway_operator.shell.act import Actor
 from slipway_operator.shell.guards import Guards
 from slipway_operator.shell.insight import Insight
@@ -75,6 +76,9 @@ class Reconciler:
         self._gone_s.pop(owner, None)
         snapshot = self._with_found(snapshot)
         self._snapshots[owner] = snapshot
+        if self._is_outrun(snapshot):
+            self._wake_in(_key(owner), AGAIN_S)
+            return
         now = datetime.now(UTC)
         decision = decide(snapshot.observation, now)
         try:
@@ -115,7 +119,7 @@ class Reconciler:
         if snapshot is None or applied is None or applied.candidate is None:
             return
         routing, guard = self._rooms.observer.refresh(snapshot)
-        if guard is None or guard.failed is None:
+        if not _is_convicted(guard):
             return
         seen = replace(snapshot.observation, routing=routing, guard=guard)
         wanted = decide(seen, datetime.now(UTC)).traffic
@@ -123,6 +127,15 @@ class Reconciler:
         if lowered != applied:
             self._rooms.insight.lowered(owner)
             self._rooms.table.apply(lowered)
+
+    def _is_outrun(self, snapshot: Snapshot) -> bool:
+        """Tell whether the candidate was convicted during the look, and lowered at once.
+
+        What would follow from the look gives it its traffic back until the next one.
+        """
+        return _is_convicted(self._rooms.guards.view(snapshot.owner)) and not _is_convicted(
+            snapshot.observation.guard
+        )
 
     async def _apply(self, snapshot: Snapshot, decision: Decision, now: datetime) -> None:
         rooms, seen = self._rooms, snapshot.observation
@@ -136,8 +149,7 @@ class Reconciler:
                 seen.deployment, decision.status, resource_version=snapshot.resource_version
             ),
         )
-        guard = rooms.guards.view(snapshot.owner)
-        is_convicted = guard is not None and guard.failed is not None  # while status was written
+        is_convicted = _is_convicted(rooms.guards.view(snapshot.owner))  # while status was written
         if decision.traffic is not None and is_opened and not is_convicted:
             rooms.table.apply(decision.traffic)
         rooms.insight.decided(snapshot, decision, now)
@@ -192,6 +204,10 @@ def _about(
     owner: Owner, *, revision: str | None = None, reason: str | None = None
 ) -> dict[str, Any]:
     return logs.about(namespace=owner[0], name=owner[1], revision=revision, reason=reason)
+
+
+def _is_convicted(guard: GuardView | None) -> bool:
+    return guard is not None and guard.failed is not None
 
 
 def _is_opened(snapshot: Snapshot, decision: Decision) -> bool:
