@@ -309,6 +309,16 @@ def _convict_meanwhile(play: Play) -> None:
     play.process.run(meanwhile=lambda: play.stage.convict(Reason.ERRORS))
 
 
+def _convict_during_look(play: Play) -> None:
+    """Convict it, and lower it at once, when the look has read the guard already."""
+
+    def convict() -> None:
+        play.stage.convict(Reason.ERRORS)
+        play.process.lower()
+
+    play.process.run(during=convict)
+
+
 def _heal(play: Play) -> None:
     play.stage.heal()
 
@@ -400,6 +410,7 @@ MOVES: Final[dict[str, Callable[[Play], None]]] = {
     "look and fail": _look_and_fail,
     "edit meanwhile": _edit_meanwhile,
     "convict meanwhile": _convict_meanwhile,
+    "convict during the look": _convict_during_look,
     "end": _end,
     "routers confirm": lambda play: play.stage.confirm(),
     "live": lambda play: play.live(),

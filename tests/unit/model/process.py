@@ -30,6 +30,10 @@ Effect = Callable[[], bool]  # False: it failed
 LATER: Final = datetime.max.replace(tzinfo=UTC)
 
 
+def _nothing() -> None:
+    """Let nothing happen."""
+
+
 class Loss(StrEnum):
     """What goes wrong with the writes of one run."""
 
@@ -99,10 +103,20 @@ class Process:
         lowered = shut(applied, wanted) if wanted is not None else applied
         if lowered != applied:
             self._push(lowered)
+            self.witness.lowered(lowered)
         self.witness.ticked(seen)
 
-    def run(self, fate: Fate = WELL, *, meanwhile: Callable[[], None] | None = None) -> None:
-        """Look, decide and act; `meanwhile` happens after the look and before any write."""
+    def run(
+        self,
+        fate: Fate = WELL,
+        *,
+        during: Callable[[], None] = _nothing,
+        meanwhile: Callable[[], None] = _nothing,
+    ) -> None:
+        """Look, decide and act.
+
+        `during` happens before the look is over, `meanwhile` after it and before any write.
+        """
         stage = self._stage
         self.due = LATER
         self.lower()
@@ -115,10 +129,12 @@ class Process:
         if not stage.is_readable:
             return self._refuse(version)
         seen = self._snapshot = stage.observation()
+        during()
+        if self._is_outrun(seen):
+            return self._wake_in(AGAIN_S)
         decision = decide(seen, stage.now)
         self.witness.decided(seen, decision, stage.now)
-        if meanwhile is not None:
-            meanwhile()
+        meanwhile()
         effects = self._effects(seen, decision, version=version, fate=fate)
         is_done = True
         for count, effect in enumerate(effects):
@@ -133,6 +149,12 @@ class Process:
         if decision.wake_at is not None:
             self.due = min(self.due, decision.wake_at)
         return None
+
+    def _is_outrun(self, seen: Observation) -> bool:
+        """Tell whether the candidate was convicted during the look, and lowered at once."""
+        before, after = seen.guard, self._stage.guard()
+        was_convicted = before is not None and before.failed is not None
+        return after is not None and after.failed is not None and not was_convicted
 
     def _effects(
         self, seen: Observation, decision: Decision, *, version: int, fate: Fate

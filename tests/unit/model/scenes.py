@@ -183,6 +183,7 @@ _FAILURES: Final[Scenes] = (
     ("abort", "look"),
     ("crash candidate", "work"),
     ("work", "convict meanwhile", "look"),
+    ("work", "convict during the look", "look"),
 )
 _EDITS: Final[Scenes] = (
     ("ask new", "look", "work"),

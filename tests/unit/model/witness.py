@@ -54,6 +54,7 @@ class Witness:
         self._given: dict[str, Opening] = {}  # by rollout, as pushed last; over restarts
         self._aborted: set[str] = set()  # rollouts whose abort is in the status
         self._doomed: set[str] = set()  # rollouts whose abort this process has decided
+        self._lowered: set[str] = set()  # by a verdict that no look has seen yet
         self._is_only_candidate_left = False  # as far as the last look saw
         self._is_first = True  # of this process
 
@@ -62,12 +63,12 @@ class Witness:
         other = copy.copy(self)
         other._stage, other.ledger = stage, ledger
         other._given, other._aborted = dict(self._given), set(self._aborted)
-        other._doomed = set(self._doomed)
+        other._doomed, other._lowered = set(self._doomed), set(self._lowered)
         return other
 
     def restarted(self) -> None:
         """Another process: what the one before it decided and told nobody is lost with it."""
-        self._is_first, self._doomed = True, set()
+        self._is_first, self._doomed, self._lowered = True, set(), set()
 
     def decided(self, seen: Observation, decision: Decision, now: datetime) -> None:
         """Hold the laws about one look."""
@@ -78,6 +79,8 @@ class Witness:
         _pods_are_for_who_serves(seen, decision)
         _traffic_goes_to_who_answers(seen, decision)
         _actions_name_what_is_ours(seen, decision)
+        if seen.guard is not None and seen.guard.failed is not None:
+            self._lowered.clear()
         after = decision.status
         why = table.state_of(after).why
         self._is_only_candidate_left = why == Reason.NO_WAY_BACK
@@ -88,6 +91,10 @@ class Witness:
             later = decide(seen, until)
             assert is_at_rest(seen, later), f"nobody was to look, and time changed it: {later}"
 
+    def lowered(self, traffic: Traffic) -> None:
+        """Remember what a verdict took at once: only who has seen the verdict may give it back."""
+        self._lowered.add(traffic.salt)
+
     def pushed(self, traffic: Traffic) -> None:
         """Hold the laws about what routers are asked for."""
         rollout, weight, said = traffic.salt, traffic.weight_percent, self._stage.status
@@ -95,6 +102,7 @@ class Witness:
         if traffic.opening.exceeds(before):
             is_over = rollout in self._aborted | self._doomed and not self._is_only_candidate_left
             assert not is_over, "after an abort the weight never rises"
+            assert rollout not in self._lowered, "a verdict took it, and the look knew none"
             assert said.rollout is not None
             assert said.rollout.id == rollout, "a raise is in the status first"
             assert said.weight.asked >= weight, "a raise is in the status first"
