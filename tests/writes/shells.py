@@ -17,6 +17,7 @@ from slipway_operator.shell.settings import Settings
 TOP: Final = Path(__file__).resolve().parents[2]
 POD: Final = "operator-0"
 IMAGE: Final = "slipway/server:0"
+GONE_S_MAX: Final = 300.0  # of a machine that starves us
 _KUBECONFIG: Final = """\
 apiVersion: v1
 kind: Config
@@ -71,8 +72,12 @@ class HostedShell:
         self._task.cancel()
 
     async def gone(self) -> None:
-        """Wait for the end of its threads and ports."""
-        await asyncio.gather(self._task, return_exceptions=True)
+        """Wait for the end of its threads and ports; raises if it never comes."""
+        await asyncio.wait({self._task}, timeout=GONE_S_MAX)
+        if not self._task.done():
+            raise RuntimeError("an operator that was told to end does not")
+        with contextlib.suppress(Exception, asyncio.CancelledError):  # nobody was left to talk to
+            self._task.result()
 
     def last_words(self) -> str:
         """Tell whether it runs, or what ended it."""

@@ -5,6 +5,7 @@ decides nothing: whoever needs to know is woken when the answer changes.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -256,7 +257,9 @@ class RoutingTable:
 
 
 async def _wait(event: asyncio.Event, timeout_s: float | None) -> None:
-    try:
-        await asyncio.wait_for(event.wait(), timeout_s)
-    except TimeoutError:
-        return
+    """Wait so long at most. Not by `wait_for`: in Python 3.11 it loses a cancellation that comes
+    together with the event, and an operator that was told to end never did.
+    """
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
