@@ -76,7 +76,7 @@ def aim(now_course: Course, seen: Observation, now: datetime) -> Course:
     now_course = _end_choice(now_course, plan.revision_name(name, spec))
     target = plan.wanted_revision(name, spec, now_course.chosen)
     if now_course.stable is None:
-        return _aim_first(now_course, seen, target)
+        return _aim_first(now_course, seen, target, now=now)
     if now_course.candidate is not None:
         if now_course.candidate == target or now_course.is_aborting:
             return now_course
@@ -134,10 +134,14 @@ def _rollout_id(now_course: Course, target: str, generation: int, *, now: dateti
     return f"{target}-g{generation}{again}"[-63:]
 
 
-def _aim_first(now_course: Course, seen: Observation, target: str) -> Course:
+def _aim_first(now_course: Course, seen: Observation, target: str, *, now: datetime) -> Course:
     """Without anything that serves, whatever is asked for may come at once."""
-    if now_course.candidate == target:
+    first = now_course.candidate
+    if first == target:
         return _yield(now_course, seen, target)
+    if seen.routing.published and seen.endpoint_count(first):
+        # Clients are led to it already; only the write that says so did not come through.
+        return aim(replace(now_course, stable=first, candidate=None), seen, now)
     stall = obstacle(seen, target)
     if stall is not None:
         return replace(now_course, stall=stall)

@@ -100,6 +100,35 @@ def test_a_corrected_first_revision_serves_without_steps() -> None:
     assert () == world.status.rejected
 
 
+def test_what_clients_are_led_to_is_followed_by_a_rollout_whatever_the_status_says() -> None:
+    """The write of the status that says so was lost, and the next look finds another version."""
+    world = World()
+    world.step()
+    world.start_pods()
+    world.step()
+    world.confirm()
+    world.published = ("10.1.0.1", "10.1.0.2")
+    world.restart_operator()
+    world.ask("2")
+
+    found = world.step()
+
+    assert (FIRST, builders.revision("2")) == (found.status.stable, found.status.candidate)
+    assert EnsureWorkload(FIRST, 0) not in found.actions
+    assert found.status.rollout is not None
+
+
+def test_a_first_revision_without_a_pod_is_replaced_though_clients_are_led_to_it() -> None:
+    world = World()
+    world.step()
+    world.published = ("10.1.0.1", "10.1.0.2")
+    world.ask("2")
+
+    found = world.step()
+
+    assert (None, builders.revision("2")) == (found.status.stable, found.status.candidate)
+
+
 def test_a_correction_that_cannot_begin_is_what_is_told() -> None:
     """Not that the revision before it is broken, which the user knows already."""
     world = World()

@@ -206,7 +206,12 @@ _ONWARD: Final[Scenes] = (
 # What leads on, by phase; None: there is no object, or nobody has looked at it.
 SCENES: Final[dict[Phase | None, Scenes]] = {
     None: ((*_REPAIR, "work", "create", "work"), ("work",)),
-    Phase.PENDING: (("heal", "attach", "work on"), *_DOOMS, ("detach", "look")),
+    Phase.PENDING: (
+        ("heal", "attach", "work on"),
+        ("live", "look", "live", "edit meanwhile", "look"),
+        *_DOOMS,
+        ("detach", "look"),
+    ),
     Phase.FAILED: (
         ("delete", "look", *_REPAIR, "work", "create", "work on"),
         ("ask new", *_REPAIR, "look", "work on"),
