@@ -72,7 +72,9 @@ def endpoints(traffic: Traffic) -> Iterator[Resource]:
     for protocol in PROTOCOLS:
         for backend in backends(traffic):
             identity = cluster_name(traffic, backend, protocol)
-            targets = _targets(backend.endpoints, _port(backend, protocol))
+            targets = _targets(
+                backend.endpoints, _port(backend, protocol), revision=backend.revision
+            )
             yield empty_endpoints(envoy_names.pods(identity), targets)
             if is_mirrored(traffic) and backend == traffic.candidate:
                 # Of its own: Envoy asks for an assignment once, and a second cluster of the same
@@ -213,13 +215,17 @@ def _port(backend: Backend, protocol: Protocol) -> int:
     return backend.http_port if protocol == "http" else backend.grpc_port
 
 
-def _targets(addresses: Iterable[str], port: int) -> list[endpoint_components_pb2.LbEndpoint]:
+def _targets(
+    addresses: Iterable[str], port: int, *, revision: str = ""
+) -> list[endpoint_components_pb2.LbEndpoint]:
+    """List addresses; what a retry depends on is told by the revision, the host's name here."""
     return [
         endpoint_components_pb2.LbEndpoint(
             endpoint=endpoint_components_pb2.Endpoint(
                 address=address_pb2.Address(
                     socket_address=address_pb2.SocketAddress(address=address, port_value=port)
-                )
+                ),
+                hostname=revision,
             )
         )
         for address in addresses

@@ -40,7 +40,7 @@ from slipway_api import names
 from slipway_operator.engine.traffic import StaticAnswer, Traffic
 from slipway_operator.render import envoy_names
 from slipway_operator.render.envoy_clusters import ads
-from slipway_operator.render.envoy_routes import HEADER_NO_RETRY
+from slipway_operator.render.envoy_routes import ATTEMPT, HEADER_ATTEMPT
 from slipway_operator.render.envoy_wire import Resource, duration, pack, resource
 
 STAT_PREFIX: Final = "router"  # one for all listeners, or the HTTP statistics multiply
@@ -186,25 +186,25 @@ def _router(traffic: Traffic) -> router_pb2.Router:
             flush_upstream_log_on_upstream_stream=True
         ),
         upstream_http_filters=[
-            _http_filter("envoy.filters.http.header_mutation", _no_retry_of_shed()),
+            _http_filter("envoy.filters.http.header_mutation", _with_attempt()),
             _http_filter("envoy.filters.http.upstream_codec", upstream_codec_pb2.UpstreamCodec()),
         ],
     )
 
 
-def _no_retry_of_shed() -> header_mutation_pb2.HeaderMutation:
-    """Mark answers with Retry-After: the server protects itself, a retry would add to its load.
+def _with_attempt() -> header_mutation_pb2.HeaderMutation:
+    """Write on each answer what the retry policy has to know of it, in one header.
 
-    Retry conditions cannot say "503 but not with Retry-After". The header is not added where its
-    value is empty.
+    Retry conditions cannot say "503 but not with Retry-After, unless it is the candidate's"; a
+    pattern over one header can. A pod's own header of that name is overwritten.
     """
-    mark = base_pb2.HeaderValueOption(
-        header=base_pb2.HeaderValue(key=HEADER_NO_RETRY, value="%RESP(retry-after)%"),
+    attempt = base_pb2.HeaderValueOption(
+        header=base_pb2.HeaderValue(key=HEADER_ATTEMPT, value=ATTEMPT),
         append_action=base_pb2.HeaderValueOption.OVERWRITE_IF_EXISTS_OR_ADD,
     )
     return header_mutation_pb2.HeaderMutation(
         mutations=header_mutation_pb2.Mutations(
-            response_mutations=[mutation_rules_pb2.HeaderMutation(append=mark)]
+            response_mutations=[mutation_rules_pb2.HeaderMutation(append=attempt)]
         )
     )
 

@@ -29,18 +29,20 @@ BODY_LIMIT_BYTES: Final = 1 << 20  # a larger request is passed on, but cannot b
 # A chain has up to four members: first choice, stand-in twice, and the stand-in's Service address.
 RETRY_COUNT: Final = 3
 HOST_TRIES_MAX: Final = 10  # to draw a pod that this request has not been at
-# Envoy retries an answer that has it only where a policy says so, and ours never does.
-HEADER_NO_RETRY: Final = "x-envoy-ratelimited"
+# What came of an attempt, so that a pattern can say which of them are made again. Put on a pod's
+# answer on the way to the retry policy, taken off on the way to the client.
+HEADER_ATTEMPT: Final = "x-slipway-attempt"
+ATTEMPT: Final = "%RESP(:status)%|%RESP(grpc-status)%|%UPSTREAM_HOST_NAME%|%RESP(retry-after)%"
 ROUTER_NAME: Final = "%ENVIRONMENT(SLIPWAY_ROUTER_NAME)%"  # filled in by each router for itself
 
 _ROUTED: Final[tuple[Protocol, ...]] = ("grpc", "http")  # the narrower match first
 _RETRY_ON: Final[dict[RetryPolicy, str]] = {
-    "any": "connect-failure,refused-stream,reset,5xx,deadline-exceeded,internal,unavailable,"
-    "retriable-headers",
+    "any": "connect-failure,refused-stream,reset,retriable-headers",
     "unprocessed": "connect-failure,refused-stream",
 }
-# UNKNOWN and DATA_LOSS: failures for which Envoy has no word of its own.
-_RETRIABLE_GRPC_STATUS: Final = ("2", "15")
+# Answers that a pod gave, as `ATTEMPT` begins with them (`engine.attempts` has the same classes).
+_FAILED: Final = r"(?:5\d\d\|[^|]*|[^|]*\|(?:2|4|13|14|15))"
+_FAILED_OR_SHED: Final = r"(?:(?:429|5\d\d)\|[^|]*|[^|]*\|(?:2|4|8|13|14|15))"
 
 
 def routes(traffic: Traffic) -> Resource:
@@ -135,7 +137,7 @@ def _configuration(traffic: Traffic, shown: str) -> route_pb2.RouteConfiguration
             _header(names.HEADER_CONFIG, shown),
             _header(names.HEADER_ROUTER, ROUTER_NAME),
         ],
-        response_headers_to_remove=[HEADER_NO_RETRY],
+        response_headers_to_remove=[HEADER_ATTEMPT],
         include_attempt_count_in_response=True,
         request_body_buffer_limit=wrappers_pb2.UInt64Value(value=BODY_LIMIT_BYTES),
     )
@@ -298,15 +300,27 @@ def _retries(traffic: Traffic) -> route_components_pb2.RetryPolicy | None:
         host_selection_retry_max_attempts=HOST_TRIES_MAX,
     )
     if traffic.retry == "any":
-        policy.retriable_headers.extend(
-            route_components_pb2.HeaderMatcher(
-                name="grpc-status", string_match=string_pb2.StringMatcher(exact=status)
-            )
-            for status in _RETRIABLE_GRPC_STATUS
-        )
+        policy.retriable_headers.extend(_retriable_answers(traffic))
     if traffic.per_try_timeout_s is not None and traffic.per_try_timeout_s < traffic.timeout_s:
         policy.per_try_timeout.CopyFrom(duration(traffic.per_try_timeout_s))
     return policy
+
+
+def _retriable_answers(traffic: Traffic) -> Iterator[route_components_pb2.HeaderMatcher]:
+    """Tell the answers of pods after which the next member of the chain is asked.
+
+    Whoever sheds protects itself, and to ask stable's other pods would add to the load of all. A
+    candidate's share is small change for stable, which had all of it before: clients are not to
+    see that the candidate cannot carry it.
+    """
+    patterns = [rf"{_FAILED}\|[^|]*\|"]
+    if traffic.candidate is not None and (traffic.weight_percent or traffic.match):
+        patterns.append(rf"{_FAILED_OR_SHED}\|{re.escape(traffic.candidate.revision)}\|.*")
+    for pattern in patterns:
+        regex = regex_pb2.RegexMatcher(regex=pattern)
+        yield route_components_pb2.HeaderMatcher(
+            name=HEADER_ATTEMPT, string_match=string_pb2.StringMatcher(safe_regex=regex)
+        )
 
 
 def _header(key: str, value: str) -> base_pb2.HeaderValueOption:

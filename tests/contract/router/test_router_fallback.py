@@ -53,15 +53,9 @@ async def test_failing_candidate_costs_grpc_clients_nothing(stage: Stage) -> Non
 
 @pytest.mark.parametrize(
     ("protocol", "mode", "expected"),
-    [
-        ("rest", "shed", 503),
-        ("rest", "429", 429),
-        ("rest", "400", 400),
-        ("grpc", "8", grpc.StatusCode.RESOURCE_EXHAUSTED),
-        ("grpc", "3", grpc.StatusCode.INVALID_ARGUMENT),
-    ],
+    [("rest", "400", 400), ("grpc", "3", grpc.StatusCode.INVALID_ARGUMENT)],
 )
-async def test_shed_and_refused_requests_are_not_sent_twice(
+async def test_refused_requests_are_not_sent_twice(
     stage: Stage, protocol: str, mode: str, expected: object
 ) -> None:
     _, candidate = await stage.canary(100)
@@ -72,8 +66,40 @@ async def test_shed_and_refused_requests_are_not_sent_twice(
     assert {expected: 10} == dict(load.statuses)
     assert candidate.seen_count == 10
     await stage.logged(10)
-    expected_class = AttemptClass.SHED if mode in ("shed", "429", "8") else AttemptClass.REFUSED
-    assert {expected_class} == {classify(a) for a in stage.ended()}
+    assert {AttemptClass.REFUSED} == {classify(a) for a in stage.ended()}
+
+
+SHED = [("rest", "shed"), ("rest", "429"), ("grpc", "shed"), ("grpc", "8")]
+
+
+@pytest.mark.parametrize(("protocol", "mode"), SHED)
+async def test_what_the_candidate_sheds_is_answered_by_stable(
+    stage: Stage, protocol: str, mode: str
+) -> None:
+    stable, candidate = await stage.canary(100)
+    candidate.set_mode(mode)
+
+    load = await (stage.rest(10) if protocol == "rest" else stage.rpc(10))
+
+    assert (0, {stable.name: 10}) == (load.error_count, dict(load.revisions))
+    assert {"2": 10} == dict(load.attempts)
+    await stage.logged(20)
+    at_candidate = [a for a in stage.ended() if a.revision == candidate.name]
+    assert {AttemptClass.SHED} == {classify(a) for a in at_candidate}
+
+
+@pytest.mark.parametrize(("protocol", "mode"), SHED)
+async def test_what_stable_sheds_is_not_sent_twice(stage: Stage, protocol: str, mode: str) -> None:
+    """Its other pods carry the same load: to ask them too would add to it."""
+    stable, candidate = await stage.canary(50)
+    for revision in (stable, candidate):
+        revision.set_mode(mode)
+
+    load = await (stage.rest(REQUESTS) if protocol == "rest" else stage.rpc(REQUESTS))
+
+    assert load.error_count == REQUESTS
+    assert stable.seen_count == REQUESTS  # each once, whoever had it first
+    assert 0 < candidate.seen_count < REQUESTS
 
 
 @pytest.mark.parametrize("protocol", ["rest", "grpc"])
