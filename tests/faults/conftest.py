@@ -14,9 +14,10 @@ from bench import models
 from bench.scene import Scene, Target
 from bench.trial import RATE, Models, Trial
 from sandbox import places
-from tests.e2e.conftest import catalogue, ground, scene, store
+from tests.e2e.conftest import catalogue, ground, prometheus, scene, store
 
-__all__ = ["catalogue", "ground", "scene", "store"]  # fixtures, found by their names
+# Fixtures, found by their names.
+__all__ = ["catalogue", "ground", "prometheus", "scene", "store"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
