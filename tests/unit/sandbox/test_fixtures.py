@@ -4,7 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-TOP = Path(__file__).resolve().parents[2]
+TOP = Path(__file__).resolve().parents[3]
 
 
 def test_the_fault_tier_finds_all_its_fixtures() -> None:
