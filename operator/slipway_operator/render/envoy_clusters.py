@@ -218,7 +218,7 @@ def _port(backend: Backend, protocol: Protocol) -> int:
 def _targets(
     addresses: Iterable[str], port: int, *, revision: str = ""
 ) -> list[endpoint_components_pb2.LbEndpoint]:
-    """List addresses; what a retry depends on is told by the revision, the host's name here."""
+    """List addresses; the revision names the hosts, so that retries can go by it."""
     return [
         endpoint_components_pb2.LbEndpoint(
             endpoint=endpoint_components_pb2.Endpoint(

@@ -1,5 +1,6 @@
 """What clients see when a revision fails, through the real Envoy."""
 
+import time
 from dataclasses import replace
 
 import aiohttp
@@ -100,6 +101,23 @@ async def test_what_stable_sheds_is_not_sent_twice(stage: Stage, protocol: str, 
     assert load.error_count == REQUESTS
     assert stable.seen_count == REQUESTS  # each once, whoever had it first
     assert 0 < candidate.seen_count < REQUESTS
+
+
+@pytest.mark.parametrize("protocol", ["rest", "grpc"])
+async def test_what_is_shed_while_stable_is_dead_is_an_error_at_once(
+    stage: Stage, protocol: str
+) -> None:
+    stable, candidate = await stage.canary(100)
+    candidate.set_mode("shed")
+    for pod in (*stable.pods, stable.service):
+        await pod.stop()
+
+    began_s = time.monotonic()
+    load = await (stage.rest(10) if protocol == "rest" else stage.rpc(10))
+
+    assert {503 if protocol == "rest" else grpc.StatusCode.UNAVAILABLE: 10} == dict(load.statuses)
+    assert candidate.seen_count == 10
+    assert time.monotonic() - began_s < 5
 
 
 @pytest.mark.parametrize("protocol", ["rest", "grpc"])
